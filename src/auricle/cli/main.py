@@ -1,0 +1,135 @@
+"""The ``auricle`` command: one verb each, found by name and imported only when asked for."""
+
+import errno
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module, metadata
+from typing import Any
+
+import typer
+
+from auricle.errors import UserError
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """One command of the program.
+
+    Attributes:
+        module: the module under ``auricle.cli`` that holds it.
+        summary: its line in ``auricle --help``.
+        function: the function of that module that is the command.
+        stray: whether words and flags it does not declare are handed to it in ``Context.args``.
+    """
+
+    module: str
+    summary: str
+    function: str = "command"
+    stray: bool = False
+
+
+VERBS: dict[str, Verb] = {
+    "manifest": Verb("manifest", "List the audio of a folder in train.tsv and valid.tsv."),
+    "labels": Verb("labels", "Write .ltr, .wrd and dict.ltr.txt from a table of transcripts."),
+    "libri-labels": Verb("libri_labels", "Write .ltr and .wrd from LibriSpeech's transcript files."),
+    "train": Verb("train", "Pre-train or fine-tune a model with a recipe.", stray=True),
+    "evaluate": Verb("evaluate", "Decode a labelled subset and measure its error rates.", stray=True),
+    "infer": Verb("evaluate", "Another name for evaluate.", stray=True),
+    "transcribe": Verb("transcribe", "Turn audio files, folders or standard input into text."),
+    "report": Verb("report", "Write the page of a run: curves, error rates, audio to listen to."),
+    "demo": Verb("demo", "Pre-train, fine-tune and transcribe on the bundled speech in minutes."),
+}
+
+# What stops a command when the machine, not the program, is at fault: said in a line, without a traceback.
+_MACHINE_ERRORS = frozenset(
+    {errno.ENOENT, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.EROFS, errno.ENOSPC, errno.EDQUOT}
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the program and gives its exit code, for ``sys.exit``.
+
+    Args:
+        arguments: the words after the program's name; those of the process when None.
+
+    Returns:
+        0 when all went well, 2 after a mistake of the user's (one line on standard error says which
+        and what to do), 130 after Ctrl-C. A fault of ours is no exit code: its exception passes through.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    wanted = next((word for word in words if not word.startswith("-")), None)
+    _log_to_stderr()
+    try:
+        result = _application(wanted)(words, prog_name="auricle", standalone_mode=False)
+    except typer.TyperException as error:
+        program = f"auricle {wanted}" if wanted in VERBS else "auricle"
+        return _complain(f"{error.format_message().rstrip('.')} (see `{program} --help`)")
+    except UserError as error:
+        return _complain(str(error))
+    except OSError as error:
+        if error.errno not in _MACHINE_ERRORS:
+            raise
+        return _complain(f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror))
+    except (KeyboardInterrupt, typer.Abort):
+        return 130
+    return result if isinstance(result, int) else 0
+
+
+def _application(wanted: str | None) -> typer.Typer:
+    """The typer application, with only the wanted verb's module imported: ``--help`` must not wait for torch."""
+    application = typer.Typer(
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    application.callback()(_callback)
+    for name, verb in VERBS.items():
+        application.command(
+            name,
+            short_help=verb.summary,
+            context_settings={"allow_extra_args": verb.stray, "ignore_unknown_options": verb.stray},
+        )(_function(verb) if name == wanted else _not_wanted)
+    return application
+
+
+def _function(verb: Verb) -> Callable[..., Any]:
+    function: Callable[..., Any] = getattr(import_module(f"auricle.cli.{verb.module}"), verb.function)
+    return function
+
+
+def _not_wanted() -> None:
+    """Stands for the verbs that this run does not use."""
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"auricle {metadata.version('auricle')}")
+        raise typer.Exit
+
+
+def _callback(
+    version: bool = typer.Option(
+        False, "--version", help="Print the version and leave.", callback=_print_version, is_eager=True
+    ),
+) -> None:
+    """Learns speech representations from unlabelled audio and turns them into speech recognisers."""
+
+
+def _complain(message: str) -> int:
+    print(f"auricle: {' '.join(message.split())}", file=sys.stderr)
+    return 2
+
+
+def _log_to_stderr() -> None:
+    """Sends the package's notices to standard error: standard output belongs to results."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("auricle: %(message)s"))
+    logger = logging.getLogger("auricle")
+    logger.handlers = [handler]
+    logger.setLevel(logging.INFO)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
