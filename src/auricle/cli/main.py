@@ -43,9 +43,8 @@ VERBS: dict[str, Verb] = {
 }
 
 # What stops a command when the machine, not the program, is at fault: said in a line, without a traceback.
-_MACHINE_ERRORS = frozenset(
-    {errno.ENOENT, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.EROFS, errno.ENOSPC, errno.EDQUOT}
-)
+_MACHINE_ERRORS = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM, errno.EROFS,
+                             errno.ENOSPC, errno.EDQUOT})  # fmt: skip
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -78,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _application(wanted: str | None) -> typer.Typer:
-    """The typer application, with only the wanted verb's module imported: ``--help`` must not wait for torch."""
+    """The typer application, with only the wanted verb's module imported: help must not wait for torch."""
     application = typer.Typer(
         add_completion=False,
         pretty_exceptions_enable=False,
