@@ -1,0 +1,182 @@
+"""The convolutional front end: waveform to latent features z (wav2vec 2.0, section 2, "Feature encoder").
+
+Legend: B batch, T samples, N frames, C channels.
+
+Padding cannot leak through the convolutions themselves: they use none, so a frame inside an utterance
+sees only samples inside it. Only the group norm looks at a whole row, so it is told the lengths.
+"""
+
+from collections.abc import Iterable
+from typing import Literal, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from auricle.models.config import ConvLayers
+
+Count = TypeVar("Count", int, Tensor)
+
+
+def conv_length(length: Count, kernel: int, stride: int) -> Count:
+    """Frames that an unpadded convolution makes of `length` positions; 0 where there are too few."""
+    frames = (length - kernel) // stride + 1
+    return frames.clamp(min=0) if isinstance(frames, Tensor) else max(frames, 0)
+
+
+def num_frames(length: Count, layers: ConvLayers) -> Count:
+    """Frames that the whole stack makes of `length` samples (an int, or int64 [B])."""
+    for _, kernel, stride in layers:
+        length = conv_length(length, kernel, stride)
+    return length
+
+
+def receptive_field(layers: ConvLayers) -> int:
+    """Samples that one frame sees: the shortest clip that gives a frame."""
+    samples = 1
+    for _, kernel, stride in reversed(layers):
+        samples = (samples - 1) * stride + kernel
+    return samples
+
+
+def hop(layers: ConvLayers) -> int:
+    """Samples from the start of one frame to the start of the next."""
+    samples = 1
+    for _, _, stride in layers:
+        samples *= stride
+    return samples
+
+
+class GradientScale(torch.autograd.Function):
+    """The identity, with its gradient multiplied by a factor."""
+
+    @staticmethod
+    def forward(ctx: torch.autograd.function.FunctionCtx, x: Tensor, factor: float) -> Tensor:
+        """`x` as it is."""
+        ctx.factor = factor  # type: ignore[attr-defined]
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: torch.autograd.function.FunctionCtx, *gradients: Tensor) -> tuple[Tensor, None]:
+        """The gradient, scaled."""
+        return gradients[0] * ctx.factor, None  # type: ignore[attr-defined]
+
+
+class ChannelGroupNorm(nn.GroupNorm):
+    """A group norm with one group a channel: each channel is normalised over time, in float32.
+
+    With lengths, the statistics are those of the valid frames, so that padding changes nothing.
+    fairseq takes them over the whole padded row; that is what no lengths gives.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, channels)
+
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """[B, C, N] -> [B, C, N]; `lengths` int64 [B] in frames."""
+        if lengths is None:
+            y = F.group_norm(x.float(), self.num_groups, self.weight.float(), self.bias.float(), self.eps)
+            return y.type_as(x)
+        valid = torch.arange(x.shape[-1], device=x.device) < lengths[:, None]
+        valid = valid[:, None].to(torch.float32)
+        count = lengths.clamp(min=1)[:, None, None]
+        mean = (x.float() * valid).sum(-1, keepdim=True) / count
+        centred = (x.float() - mean) * valid
+        scale = self.weight[:, None] * torch.rsqrt(centred.square().sum(-1, keepdim=True) / count + self.eps)
+        return (centred * scale + self.bias[:, None]).type_as(x)
+
+
+class ChannelLayerNorm(nn.LayerNorm):
+    """A layer norm over the channels of [B, C, N], in float32."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, C, N] -> [B, C, N]."""
+        y = F.layer_norm(
+            x.transpose(1, 2).float(),
+            self.normalized_shape,
+            self.weight.float(),
+            self.bias.float(),
+            self.eps,
+        )
+        return y.transpose(1, 2).type_as(x)
+
+
+class ConvBlock(nn.Sequential):
+    """Convolution, norm, GELU.
+
+    A `Sequential` for its names only: published checkpoints call the convolution `0` and the norm `2`
+    (a layer norm `2.1`).
+    """
+
+    def __init__(
+        self, in_channels: int, layer: tuple[int, int, int], norm: Literal["group", "layer", "none"], bias: bool
+    ) -> None:
+        channels, kernel, stride = layer
+        conv = nn.Conv1d(in_channels, channels, kernel, stride, bias=bias)
+        nn.init.kaiming_normal_(conv.weight)
+        norms: dict[str, nn.Module] = {
+            "group": ChannelGroupNorm(channels),
+            "layer": nn.Sequential(nn.Identity(), ChannelLayerNorm(channels)),
+            "none": nn.Identity(),
+        }
+        super().__init__(conv, nn.Identity(), norms[norm])
+        self.layer = layer
+        self.per_row = norm == "group"
+
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """[B, C_in, N_in] -> [B, C, N]; `lengths` int64 [B] counts the frames of the *output*."""
+        x = self[0](x)
+        x = self[2](x, lengths) if self.per_row else self[2](x)
+        return F.gelu(x)
+
+
+class ConvFeatureExtractor(nn.Module):
+    """The stack of convolutions.
+
+    Args:
+        layers: (channels, kernel, stride) of each.
+        norm: "group" puts one group norm after the first convolution, "layer" a layer norm after each.
+        bias: Whether the convolutions have biases.
+        reference_padding: Let the group norm see padding, as fairseq does (quirk 2 of its group norm).
+    """
+
+    def __init__(
+        self,
+        layers: ConvLayers,
+        norm: Literal["group", "layer"] = "group",
+        bias: bool = False,
+        reference_padding: bool = False,
+    ) -> None:
+        super().__init__()
+        self.layers = layers
+        self.reference_padding = reference_padding
+        self.conv_layers = nn.ModuleList(self._blocks(norm, bias))
+
+    def _blocks(self, norm: Literal["group", "layer"], bias: bool) -> Iterable[ConvBlock]:
+        in_channels = 1
+        for i, layer in enumerate(self.layers):
+            yield ConvBlock(in_channels, layer, norm if norm == "layer" or i == 0 else "none", bias)
+            in_channels = layer[0]
+
+    @property
+    def out_channels(self) -> int:
+        """Channels C of the features."""
+        return self.layers[-1][0]
+
+    def forward(self, waveforms: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Latent features.
+
+        Args:
+            waveforms: [B, T] float32, 16 kHz, at least `receptive_field` samples.
+            lengths: int64 [B], in samples; None where nothing is padded.
+
+        Returns:
+            [B, C, N]; frames past an utterance's length hold nothing of use.
+        """
+        if self.reference_padding:
+            lengths = None
+        x = waveforms[:, None]
+        for block, (_, kernel, stride) in zip(self.conv_layers, self.layers, strict=True):
+            lengths = None if lengths is None else conv_length(lengths, kernel, stride)
+            x = block(x, lengths)
+        return x

@@ -1,0 +1,184 @@
+"""The context network: convolutional positions and Transformer layers (wav2vec 2.0, section 2).
+
+Legend: B batch, N frames, C channels (model width), H heads, D channels a head.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from auricle.models.config import EncoderConfig
+from auricle.models.dropout import Dropout, dropout, layers_to_run
+
+ACTIVATIONS = {"gelu": F.gelu, "relu": F.relu, "swish": F.silu, "tanh": torch.tanh}
+
+
+def bert_linear(in_dim: int, out_dim: int) -> nn.Linear:
+    """A linear layer with BERT's initial values: normal of deviation 0.02, no bias."""
+    layer = nn.Linear(in_dim, out_dim)
+    nn.init.normal_(layer.weight, std=0.02)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+class WeightNormConv(nn.Module):
+    """A grouped convolution whose weight is g * v / |v|, with one length g for each kernel position.
+
+    Keeps fairseq's parameters: `weight_g` [1, 1, K], `weight_v` [C, C / groups, K], `bias` [C].
+    """
+
+    def __init__(self, channels: int, kernel: int, groups: int, std: float) -> None:
+        super().__init__()
+        self.groups = groups
+        self.padding = kernel // 2
+        self.bias = nn.Parameter(torch.zeros(channels))
+        weight = torch.empty(channels, channels // groups, kernel).normal_(std=std)
+        self.weight_g = nn.Parameter(weight.norm(dim=(0, 1), keepdim=True))
+        self.weight_v = nn.Parameter(weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, C, N] -> [B, C, N] (N + 1 for even kernels)."""
+        weight = self.weight_v * (self.weight_g / self.weight_v.norm(dim=(0, 1), keepdim=True))
+        return F.conv1d(x, weight, self.bias, padding=self.padding, groups=self.groups)
+
+
+class PositionalConv(nn.Sequential):
+    """Relative positions from a wide grouped convolution (wav2vec 2.0, section 2).
+
+    With `depth` 1, one weight-normed convolution; otherwise blocks of narrower ones, each followed by a
+    layer norm without parameters (quirk 1). A `Sequential` for the checkpoints' names only.
+    """
+
+    def __init__(self, dim: int, kernel: int, groups: int, depth: int, dropout: float) -> None:
+        self.depth = depth
+        if depth == 1:
+            std = math.sqrt(4 * (1.0 - dropout) / (kernel * dim))
+            super().__init__(WeightNormConv(dim, kernel, groups, std))
+        else:
+            kernel = max(3, kernel // depth)
+            convs = (nn.Conv1d(dim, dim, kernel, padding=kernel // 2, groups=groups) for _ in range(depth))
+            super().__init__(*(nn.Sequential(conv) for conv in convs))
+        self.even_kernel = kernel % 2 == 0
+
+    def forward(self, x: Tensor, padding_mask: Tensor | None) -> Tensor:
+        """[B, N, C] -> [B, N, C]; frames under `padding_mask` [B, N] must be zero."""
+        y = x.transpose(1, 2)
+        for i, conv in enumerate(self):
+            if i > 0 and padding_mask is not None:
+                # An utterance by itself has zeros past its end in every block, not only in the first.
+                y = y.masked_fill(padding_mask[:, None], 0.0)
+            y = conv(y)
+            y = y[..., :-1] if self.even_kernel else y
+            if self.depth > 1:
+                y = F.layer_norm(y.transpose(1, 2).float(), y.shape[1:2]).transpose(1, 2).type_as(y)
+            y = F.gelu(y)
+        return y.transpose(1, 2)
+
+
+class SelfAttention(nn.Module):
+    """Multi-head self-attention (Vaswani et al. 2017, section 3.2)."""
+
+    def __init__(self, dim: int, num_heads: int, dropout: float) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.dropout = dropout
+        self.k_proj = bert_linear(dim, dim)
+        self.v_proj = bert_linear(dim, dim)
+        self.q_proj = bert_linear(dim, dim)
+        self.out_proj = bert_linear(dim, dim)
+
+    def forward(self, x: Tensor, key_mask: Tensor | None) -> Tensor:
+        """[B, N, C] -> [B, N, C]; `key_mask` bool [B, 1, 1, N], True where a key may be looked at."""
+        q, k, v = (
+            proj(x).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+            for proj in (self.q_proj, self.k_proj, self.v_proj)
+        )
+        if self.training and self.dropout > 0.0:
+            scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
+            if key_mask is not None:
+                scores = scores.masked_fill(~key_mask, float("-inf"))
+            weights = F.softmax(scores, dim=-1, dtype=torch.float32).type_as(scores)
+            y = dropout(weights, self.dropout) @ v
+        else:
+            y = F.scaled_dot_product_attention(q, k, v, attn_mask=key_mask)
+        return self.out_proj(y.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
+
+
+class TransformerLayer(nn.Module):
+    """Self-attention and feed-forward, each with a residual; the norm before (`pre_norm`) or after."""
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        self.pre_norm = config.pre_norm
+        self.activation = ACTIVATIONS[config.activation]
+        self.self_attn = SelfAttention(config.dim, config.num_heads, config.attention_dropout)
+        self.self_attn_layer_norm = nn.LayerNorm(config.dim)
+        self.fc1 = bert_linear(config.dim, config.ffn_dim)
+        self.fc2 = bert_linear(config.ffn_dim, config.dim)
+        self.final_layer_norm = nn.LayerNorm(config.dim)
+        self.dropout = Dropout(config.dropout)
+        self.activation_dropout = Dropout(config.activation_dropout)
+
+    def forward(self, x: Tensor, key_mask: Tensor | None) -> Tensor:
+        """[B, N, C] -> [B, N, C]; `key_mask` as in `SelfAttention`."""
+        if self.pre_norm:
+            x = x + self.dropout(self.self_attn(self.self_attn_layer_norm(x), key_mask))
+            return x + self.dropout(self._feed_forward(self.final_layer_norm(x)))  # type: ignore[no-any-return]
+        x = self.self_attn_layer_norm(x + self.dropout(self.self_attn(x, key_mask)))
+        return self.final_layer_norm(x + self.dropout(self._feed_forward(x)))  # type: ignore[no-any-return]
+
+    def _feed_forward(self, x: Tensor) -> Tensor:
+        return self.fc2(self.activation_dropout(self.activation(self.fc1(x))))  # type: ignore[no-any-return]
+
+
+class Encoder(nn.Module):
+    """Positions, then the layers.
+
+    fairseq pads the sequence to a multiple of `required_seq_len_multiple` with frames that no frame may
+    look at, and cuts them off again (quirk 5): that changes nothing but rounding, so it is left out.
+    """
+
+    def __init__(self, config: EncoderConfig, reference_padding: bool = False) -> None:
+        super().__init__()
+        self.config = config
+        self.reference_padding = reference_padding
+        self.pos_conv = PositionalConv(
+            config.dim, config.pos_conv_kernel, config.pos_conv_groups, config.pos_conv_depth, config.dropout
+        )
+        self.layers = nn.ModuleList(TransformerLayer(config) for _ in range(config.num_layers))
+        self.layer_norm = nn.LayerNorm(config.dim)
+        self.dropout = Dropout(config.dropout)
+
+    def forward(
+        self, x: Tensor, padding_mask: Tensor | None, layer: int | None = None
+    ) -> tuple[Tensor, list[Tensor]]:
+        """The context, and what each layer gave.
+
+        Args:
+            x: [B, N, C].
+            padding_mask: bool [B, N], True at padding; None where nothing is padded.
+            layer: Stop after this layer (from 0), without the final norm of pre-norm models.
+
+        Returns:
+            Context [B, N, C] and one [B, N, C] a layer, before any final norm (quirks 6, 7).
+        """
+        x = self._with_positions(x, padding_mask)
+        key_mask = None if padding_mask is None else ~padding_mask[:, None, None]
+        layers: list[Tensor] = []
+        kept = layers_to_run(len(self.layers), self.config.layerdrop, self.training)
+        for block, keep in zip(self.layers[: None if layer is None else layer + 1], kept, strict=False):
+            x = block(x, key_mask) if keep else x
+            layers.append(x)
+        if self.config.pre_norm and layer is None:
+            x = self.layer_norm(x)
+        return x, layers
+
+    def _with_positions(self, x: Tensor, padding_mask: Tensor | None) -> Tensor:
+        if padding_mask is not None:
+            x = x.masked_fill(padding_mask[..., None], 0.0)
+        x = x + self.pos_conv(x, None if self.reference_padding else padding_mask)
+        if not self.config.pre_norm:
+            x = self.layer_norm(x)
+        return self.dropout(x)  # type: ignore[no-any-return]
