@@ -43,8 +43,13 @@ VERBS: dict[str, Verb] = {
 }
 
 # What stops a command when the machine, not the program, is at fault: said in a line, without a traceback.
-_MACHINE_ERRORS = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM, errno.EROFS,
-                             errno.ENOSPC, errno.EDQUOT})  # fmt: skip
+_MACHINE_ERRORS = frozenset(
+    [
+        *(errno.ENOENT, errno.ENOTDIR, errno.EISDIR),
+        *(errno.EACCES, errno.EPERM, errno.EROFS),
+        *(errno.ENOSPC, errno.EDQUOT),
+    ]
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
