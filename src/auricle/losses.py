@@ -1,0 +1,126 @@
+"""The objectives: pure functions from a model's output to a loss.
+
+A loss is a sum, and comes with what it is to be divided by: so micro-batches and workers can be added
+up before the division, and a batch means the same however it is cut (quirk 23).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from auricle.models.wav2vec2 import PretrainingOutput
+
+BLANK = 0
+"""Index of the CTC blank: fairseq's `<s>`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """A loss and what is worth knowing about it.
+
+    Attributes:
+        total: Scalar, the sum to differentiate.
+        denominator: What to divide by (fairseq: sample_size): masked frames, utterances or labels.
+        parts: Sums of the terms, by fairseq's names (`loss_0`, ...), in nats.
+        means: Values that are averages already (perplexities, temperature).
+        correct: Frames for which the positive is the likeliest candidate, and `counted` their number.
+    """
+
+    total: Tensor
+    denominator: Tensor
+    parts: Mapping[str, Tensor]
+    means: Mapping[str, Tensor]
+    correct: Tensor | None = None
+    counted: Tensor | None = None
+
+
+def contrastive(output: PretrainingOutput) -> Tensor:
+    """Sum over valid masked frames of -log softmax at the positive (wav2vec 2.0, equation 3)."""
+    losses = F.cross_entropy(
+        output.logits.flatten(0, 1),
+        torch.zeros(output.logits.shape[:2].numel(), dtype=torch.int64, device=output.logits.device),
+        reduction="none",
+    )
+    return (losses * output.valid.flatten()).sum()
+
+
+def diversity(output: PretrainingOutput) -> Tensor:
+    """Share of the codebooks' entries left unused, by the averaged softmax (equation 4)."""
+    assert output.prob_perplexity is not None
+    return (output.num_entries - output.prob_perplexity) / output.num_entries
+
+
+def correct_predictions(output: PretrainingOutput) -> Tensor:
+    """Frames whose positive beats every negative; a row of equal logits (collapse) is not one."""
+    logits = output.logits
+    best, worst = logits.argmax(-1) == 0, logits.argmin(-1) == 0
+    return (best & ~worst & output.valid).sum()
+
+
+def pretraining(output: PretrainingOutput, weights: tuple[float, ...], temperature: float) -> Loss:
+    """Contrastive loss, diversity and feature penalty (section 3.2).
+
+    Args:
+        output: Of `Wav2Vec2Pretraining`.
+        weights: Of the diversity loss and the feature penalty, in this order; each term is scaled by
+            the number of masked frames (quirk 23). Missing weights are 0. Without a quantizer, the
+            first is the feature penalty's.
+        temperature: Of the Gumbel softmax, for the log.
+    """
+    denominator = output.valid.sum()
+    terms = [output.feature_penalty]
+    means: dict[str, Tensor] = {}
+    if output.prob_perplexity is not None and output.code_perplexity is not None:
+        terms.insert(0, diversity(output))
+        means = {
+            "prob_perplexity": output.prob_perplexity.detach(),
+            "code_perplexity": output.code_perplexity.detach(),
+            "temp": torch.tensor(temperature),
+        }
+    main = contrastive(output)
+    total, parts = main, {"loss_0": main.detach()}
+    for i, (weight, term) in enumerate(zip(weights, terms, strict=False), start=1):
+        if weight != 0.0:
+            scaled = weight * term.float() * denominator
+            total, parts[f"loss_{i}"] = total + scaled, scaled.detach()
+    return Loss(total, denominator, parts, means, correct_predictions(output), denominator)
+
+
+def weigh_blank(logits: Tensor, weight: float, mode: Literal["add", "set"]) -> Tensor:
+    """Logits [..., V] with the blank's raised by `weight`, or replaced by it (quirk 26)."""
+    if weight == 0.0 and mode == "add":
+        return logits
+    blank = logits[..., :1] + weight if mode == "add" else torch.full_like(logits[..., :1], weight)
+    return torch.cat([blank, logits[..., 1:]], dim=-1)
+
+
+def ctc(
+    logits: Tensor,
+    lengths: Tensor,
+    targets: Tensor,
+    target_lengths: Tensor,
+    *,
+    zero_infinity: bool = False,
+    sentence_avg: bool = False,
+) -> Loss:
+    """Connectionist temporal classification (Graves et al. 2006), summed.
+
+    Args:
+        logits: [B, N, V], the blank weighed already.
+        lengths: int64 [B], valid frames.
+        targets: int64 [B, S], anything past `target_lengths`.
+        target_lengths: int64 [B].
+        zero_infinity: Count an utterance with more labels than frames as 0 instead of infinity.
+        sentence_avg: Divide by utterances instead of labels.
+    """
+    log_probs = F.log_softmax(logits, dim=-1, dtype=torch.float32).transpose(0, 1)
+    total = F.ctc_loss(
+        log_probs, targets, lengths, target_lengths, BLANK, reduction="sum", zero_infinity=zero_infinity
+    )
+    num_labels = target_lengths.sum()
+    denominator = torch.full_like(num_labels, len(target_lengths)) if sentence_avg else num_labels
+    return Loss(total, denominator, {}, {})
