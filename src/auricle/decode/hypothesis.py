@@ -43,6 +43,6 @@ class Hypothesis:
 
 
 def units_to_words(units: str, post_process: PostProcess = "letter") -> str:
-    """Spells "HE IT" for "H E | I T |" (`letter`; `none` changes nothing). Single spaces, none at the ends."""
+    """Spells "HE IT" for "H E | I T |"; `none` keeps units apart. Single spaces, none at the ends."""
     text = letters_to_words(units) if post_process == "letter" else units
     return " ".join(text.split())

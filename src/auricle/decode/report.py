@@ -1,9 +1,13 @@
-"""Error rates of a set of hypotheses, and the files an evaluation leaves behind."""
+"""Error rates of a set of hypotheses, and the files that an evaluation leaves behind."""
 
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from itertools import zip_longest
+from pathlib import Path
 
 from auricle.decode.hypothesis import PostProcess, units_to_words
+from auricle.files import atomic_write_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,63 @@ def _percent(edits: int, total: int) -> float:
     return 100.0 * edits / max(total, 1)
 
 
+@dataclass(frozen=True, slots=True)
+class AlignedWord:
+    """One step from what was said to what was heard.
+
+    Attributes:
+        kind: "equal", "substitute", "delete" or "insert".
+        reference: The word said; empty for an insertion.
+        hypothesis: The word heard; empty for a deletion.
+    """
+
+    kind: str
+    reference: str
+    hypothesis: str
+
+
+@dataclass(frozen=True, slots=True)
+class Utterance:
+    """What was said and what was heard in one clip, as strings of units ("H E | I T |").
+
+    Attributes:
+        index: Position in the manifest.
+        path: The clip.
+        reference: From the labels.
+        hypothesis: From the decoder.
+        score: Log-probability that the decoder gives its hypothesis.
+        seconds: Length of the clip.
+    """
+
+    index: int
+    path: str
+    reference: str
+    hypothesis: str
+    score: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What `summary.json` holds; rates in percent.
+
+    `uer` is over the dictionary's units (letters with `|`, or phonemes), `cer` over the characters of the
+    words' text. `set_aside` names the clips that could not be read, and why; no rate counts them.
+    """
+
+    wer: float
+    cer: float
+    uer: float
+    num_utterances: int
+    num_words: int
+    audio_seconds: float
+    wall_seconds: float
+    decoder: str
+    model: str
+    subset: str
+    set_aside: list[dict[str, str]]
+
+
 def count_errors(
     references: Sequence[str], hypotheses: Sequence[str], *, post_process: PostProcess = "letter"
 ) -> ErrorCounts:
@@ -86,3 +147,82 @@ def count_errors(
         num_units=units.hits + units.substitutions + units.deletions,
         num_utterances=len(references),
     )
+
+
+def align_words(references: Sequence[str], hypotheses: Sequence[str]) -> list[list[AlignedWord]]:
+    """Aligns words with the fewest edits.
+
+    Args:
+        references: One string of words an utterance.
+        hypotheses: The same, in the same order.
+
+    Returns:
+        One alignment an utterance, in reading order.
+    """
+    import jiwer
+
+    if not references:
+        return []
+    output = jiwer.process_words(list(references), list(hypotheses))
+    alignments = []
+    for said, heard, chunks in zip(output.references, output.hypotheses, output.alignments, strict=True):
+        aligned: list[AlignedWord] = []
+        for chunk in chunks:
+            left = said[chunk.ref_start_idx : chunk.ref_end_idx]
+            right = heard[chunk.hyp_start_idx : chunk.hyp_end_idx]
+            pairs = zip_longest(left, right, fillvalue="")
+            aligned.extend(AlignedWord(chunk.type, *pair) for pair in pairs)
+        alignments.append(aligned)
+    return alignments
+
+
+def write_evaluation(
+    folder: Path,
+    name: str,
+    subset: str,
+    utterances: Sequence[Utterance],
+    summary: Summary,
+    *,
+    post_process: PostProcess = "letter",
+) -> None:
+    """Writes what an evaluation found, each file whole or not at all.
+
+    * `hypo.word-NAME-SUBSET.txt`, `ref.word-...`, `hypo.units-...`, `ref.units-...`: text and
+      `(None-INDEX)` a line, as fairseq does (sclite's trn format; None stands for the speaker);
+    * `utterances.jsonl`: one object an utterance, with its errors and word alignment;
+    * `summary.json`, last: where it is, all the others are.
+
+    Raises:
+        UserError: The folder cannot be written to.
+    """
+    said = [units_to_words(utterance.reference, post_process) for utterance in utterances]
+    heard = [units_to_words(utterance.hypothesis, post_process) for utterance in utterances]
+    ids = [f"(None-{utterance.index})" for utterance in utterances]
+    for kind, texts in {
+        "hypo.word": heard,
+        "ref.word": said,
+        "hypo.units": [utterance.hypothesis for utterance in utterances],
+        "ref.units": [utterance.reference for utterance in utterances],
+    }.items():
+        lines = (f"{text} {id_}\n" for text, id_ in zip(texts, ids, strict=True))
+        atomic_write_text(folder / f"{kind}-{name}-{subset}.txt", "".join(lines))
+    records = map(_record, utterances, said, heard, align_words(said, heard))
+    atomic_write_text(folder / "utterances.jsonl", "".join(f"{json.dumps(r)}\n" for r in records))
+    atomic_write_text(folder / "summary.json", json.dumps(asdict(summary), indent=2) + "\n")
+
+
+def _record(
+    utterance: Utterance, reference: str, hypothesis: str, alignment: list[AlignedWord]
+) -> dict[str, object]:
+    """A line of `utterances.jsonl`; `errors` are words."""
+    return {
+        "id": utterance.index,
+        "path": utterance.path,
+        "seconds": utterance.seconds,
+        "reference": reference,
+        "hypothesis": hypothesis,
+        "errors": sum(step.kind != "equal" for step in alignment),
+        "num_words": sum(step.kind != "insert" for step in alignment),
+        "score": utterance.score,
+        "alignment": [[step.kind, step.reference, step.hypothesis] for step in alignment],
+    }

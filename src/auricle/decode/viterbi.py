@@ -15,11 +15,10 @@ import torch
 from torch import Tensor
 
 from auricle.decode.hypothesis import Hypothesis, PostProcess, WordSpan
-from auricle.dictionary import Dictionary
+from auricle.dictionary import WORD_END, Dictionary
 
 BLANK = Dictionary.bos_index
 """The CTC blank is `<s>`, the first symbol (fairseq, quirk 26)."""
-WORD_END = "|"
 
 BlankMode = Literal["add", "set"]
 

@@ -1,0 +1,90 @@
+"""Speech representations from unlabelled audio, and speech recognisers made from them.
+
+    import auricle
+
+    loaded = auricle.load("checkpoint.pt")
+    for transcript in auricle.transcribe(["a.wav"], model=loaded):
+        print(transcript.text)
+
+Importing this package is cheap: torch and the rest are imported by the first call that needs them.
+"""
+
+import os
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, BinaryIO
+
+if TYPE_CHECKING:
+    import torch
+
+    from auricle.convert.load import Loaded
+    from auricle.decode.transcribe import Recogniser, Transcript
+
+__all__ = ["__version__", "load", "transcribe"]
+
+__version__: str
+
+PathLike = str | os.PathLike[str]
+
+
+def load(
+    path: PathLike,
+    *,
+    map_location: "str | torch.device" = "cpu",
+    dictionary: PathLike | None = None,
+    reference_padding: bool = False,
+) -> "Loaded":
+    """Reads a model: a fairseq checkpoint of any era, a checkpoint folder or a run folder of ours.
+
+    Nothing that a file contains is run.
+
+    Args:
+        path: The file or folder.
+        map_location: Where the weights go.
+        dictionary: A `dict.ltr.txt`, for checkpoints that hold none.
+        reference_padding: Reproduce fairseq's arithmetic on padded batches, for comparisons.
+
+    Returns:
+        Its `model`, `dictionary` (None where there is none) and `config`.
+
+    Raises:
+        auricle.errors.UserError: It is missing, damaged or not a model that this version knows.
+    """
+    from auricle.convert.load import load as read
+
+    return read(path, map_location=map_location, dictionary=dictionary, reference_padding=reference_padding)
+
+
+def transcribe(
+    paths: PathLike | Iterable[PathLike | BinaryIO],
+    model: "PathLike | Recogniser",
+    *,
+    batch_seconds: float = 60.0,
+) -> "list[Transcript]":
+    """Turns speech into text, with the time and the score of each word.
+
+    Args:
+        paths: Audio files of any format that libsndfile reads, `archive.zip:offset:length` slices, or
+            binary streams. A path alone will do.
+        model: What `load` gave, or a path for it.
+        batch_seconds: Audio that goes through the model at a time, padding included.
+
+    Returns:
+        One transcript a path, in order; an empty one, with a warning, for clips shorter than a frame.
+
+    Raises:
+        auricle.errors.UserError: A file cannot be read (the message names it), or the model is no recogniser.
+    """
+    from auricle.decode.transcribe import transcribe as run
+
+    recogniser = load(model) if isinstance(model, str | os.PathLike) else model
+    sources = [paths] if isinstance(paths, str | os.PathLike) else paths
+    return run(sources, recogniser, batch_seconds=batch_seconds)
+
+
+def __getattr__(name: str) -> str:
+    """Looks the version up when asked for: reading the package's metadata takes longer than this import."""
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("auricle")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
