@@ -1,9 +1,10 @@
 """What all tests share: one thread, no deadlines, devices skipped where absent, the golden folder named."""
 
-import golden
 import hypothesis
 import pytest
 import torch
+
+import golden
 
 # Property tests judge answers, not the speed of a shared machine.
 hypothesis.settings.register_profile("auricle", deadline=None, derandomize=True, print_blob=True)

@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ def golden_folder() -> Path:
 
 
 def golden_cases(prefix: str = "", where: Callable[[Meta], bool] | None = None) -> list[Path]:
-    """The folders of the cases whose name starts with `prefix` and whose case.json satisfies `where`, by name.
+    """The folders of the cases whose name starts with `prefix` and whose case.json satisfies `where`.
 
     An empty list given to `pytest.mark.parametrize` skips the test and says so.
     """
@@ -34,7 +34,7 @@ def golden_cases(prefix: str = "", where: Callable[[Meta], bool] | None = None) 
     return [folder for folder in folders if where is None or where(read_meta(folder))]
 
 
-@lru_cache(maxsize=None)
+@cache
 def read_meta(case: Path) -> Meta:
     """The case's case.json."""
     meta: Meta = json.loads((case / "case.json").read_text(encoding="utf-8"))
