@@ -1,0 +1,108 @@
+"""fairseq's words for a model, of a checkpoint or a recipe, made into configurations (tables: `keys.py`)."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from auricle.convert import keys
+from auricle.convert.values import as_type, check_config, path_type, with_values
+from auricle.errors import UserError
+from auricle.models.config import CTCConfig, Wav2Vec2Config
+
+
+def config_from_fairseq(options: Mapping[str, Any]) -> Wav2Vec2Config:
+    """The configuration of a pre-training model.
+
+    Args:
+        options: fairseq's `model` group; `normalize`, `sample_rate` (of its `task` group) and our
+            `reference_padding` may stand among them. What is missing or None has fairseq's default, and
+            what is not about the network is ignored.
+
+    Raises:
+        UserError: An option has a value that is of another type, does not fit the others, or asks for
+            something that this version cannot build.
+    """
+    _refuse_unknown_values(options)
+    config = with_values(Wav2Vec2Config(), _translated(options, keys.PRETRAINING_WORDS, Wav2Vec2Config))
+    if not as_type(_or_default(options, "quantize_targets", False), bool, "quantize_targets"):
+        config = replace(config, quantizer=None)
+    check_config(config)
+    return config
+
+
+def finetuned_encoder_config(pretrained: Wav2Vec2Config, options: Mapping[str, Any]) -> Wav2Vec2Config:
+    """The configuration that a pre-trained encoder has while and after it is fine-tuned (quirk 27).
+
+    Args:
+        pretrained: What it was pre-trained with.
+        options: fairseq's `model` group of the fine-tuned model; `normalize` may stand among them.
+
+    Returns:
+        `pretrained` with the dropouts, masks, LayerDrop and feature_grad_mult of fine-tuning; without
+        `apply_mask`, nothing is masked.
+
+    Raises:
+        UserError: As in `config_from_fairseq`, and where `normalize` differs from the pre-trained model's.
+    """
+    _refuse_unknown_values(options)
+    _check_normalize(pretrained.normalize, options)
+    config: Wav2Vec2Config = with_values(pretrained, keys.FINETUNING_DEFAULTS)
+    config = with_values(config, _translated(options, keys.FINETUNING_WORDS, Wav2Vec2Config))
+    if not as_type(_or_default(options, "apply_mask", False), bool, "apply_mask"):
+        config = with_values(config, {"time_mask.prob": 0.0, "channel_mask.prob": 0.0})
+    check_config(config)
+    return config
+
+
+def ctc_config_from_fairseq(
+    options: Mapping[str, Any], pretrained: Wav2Vec2Config, num_labels: int
+) -> CTCConfig:
+    """The configuration of a CTC model.
+
+    Args:
+        options: fairseq's `model` group of the CTC model; `normalize` may stand among them.
+        pretrained: What its encoder was pre-trained with.
+        num_labels: Size of the dictionary, its four special symbols included.
+
+    Raises:
+        UserError: As in `finetuned_encoder_config`.
+    """
+    config = CTCConfig(encoder=finetuned_encoder_config(pretrained, options), num_labels=num_labels)
+    config = with_values(config, _translated(options, keys.CTC_WORDS, CTCConfig))
+    check_config(config)
+    return config
+
+
+def _translated(options: Mapping[str, Any], words: Mapping[str, str], config: type) -> dict[str, Any]:
+    """Our paths with the values that `options` has for them, each of its field's type."""
+    values = {}
+    for word, path in words.items():
+        value = options.get(word)
+        if value is None:
+            continue
+        if isinstance(value, str):
+            value = keys.VALUES.get(word, {}).get(value, value)
+        values[path] = as_type(value, path_type(config, path), word)
+    return values
+
+
+def _or_default(options: Mapping[str, Any], word: str, default: object) -> Any:
+    value = options.get(word)
+    return default if value is None else value
+
+
+def _refuse_unknown_values(options: Mapping[str, Any]) -> None:
+    for word, known in keys.ONLY_VALUES.items():
+        value = _or_default(options, word, known)
+        if value != known:
+            shown = repr(value) if isinstance(value, str | bool | int) else "another value"
+            raise UserError(f"{word}={shown[:60]}: this version can only build models with {word}={known!r}")
+
+
+def _check_normalize(pretrained: bool, options: Mapping[str, Any]) -> None:
+    asked = _or_default(options, "normalize", pretrained)
+    if as_type(asked, bool, "normalize") != pretrained:
+        raise UserError(
+            f"normalize={asked} does not go with a model that was pre-trained with normalize={pretrained}: "
+            f"set task.normalize={str(pretrained).lower()}"
+        )

@@ -1,0 +1,204 @@
+"""Values from files made into configurations: typed, bounded, and put where a dotted path says.
+
+Whoever wrote the file is not trusted: a number may be a text, a hundred million layers, or NaN.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import is_dataclass, replace
+from functools import cache
+from types import UnionType
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+from auricle.convert.literals import LiteralError, read_literal
+from auricle.errors import UserError
+from auricle.models.config import CTCConfig, EncoderConfig, ModelConfig, QuantizerConfig, Wav2Vec2Config
+from auricle.models.transformer import ACTIVATIONS
+
+MAX_COUNT = 10_000_000
+"""Of any whole number in a model's configuration; the largest in use are dictionaries of 300,000 symbols."""
+
+MAX_LAYERS = 1_000
+"""Of convolutions or of encoder layers; the deepest published models have 48."""
+
+Config = TypeVar("Config")
+
+
+def with_values(config: Config, values: Mapping[str, Any]) -> Config:
+    """`config`, a frozen dataclass, with the fields at some dotted paths replaced."""
+    direct: dict[str, Any] = {}
+    nested: dict[str, dict[str, Any]] = {}
+    for path, value in values.items():
+        head, _, rest = path.partition(".")
+        if rest:
+            nested.setdefault(head, {})[rest] = value
+        else:
+            direct[head] = value
+    for head, inner in nested.items():
+        direct[head] = with_values(getattr(config, head), inner)
+    return replace(config, **direct)  # type: ignore[type-var]
+
+
+def path_type(config: type, path: str) -> Any:
+    """The annotation of the field at a dotted path of a dataclass."""
+    head, _, rest = path.partition(".")
+    annotation = _hints(config)[head]
+    return path_type(dataclass_in(annotation), rest) if rest else annotation
+
+
+def dataclass_in(annotation: Any) -> Any:
+    """The dataclass that an annotation names, None aside; None where it names none."""
+    options = get_args(annotation) if isinstance(annotation, UnionType) else (annotation,)
+    return next((option for option in options if is_dataclass(option)), None)
+
+
+def as_type(value: object, annotation: Any, where: str) -> Any:
+    """`value` as a value of a configuration field's type.
+
+    Args:
+        value: Plain data; text that spells a list or a tuple is read as one.
+        annotation: The field's type.
+        where: What the message of an error begins with.
+
+    Raises:
+        UserError: It is of another type, or out of every reasonable bound.
+    """
+    try:
+        return _as_type(value, annotation)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise UserError(f"{where}: {error}") from None
+
+
+def _as_type(value: object, annotation: Any) -> Any:
+    if annotation is bool:
+        return _as_bool(value)
+    if annotation is int:
+        return _as_int(value)
+    if annotation is float:
+        return _as_float(value)
+    if annotation is str or get_origin(annotation) is Literal:
+        return _as_word(value, get_args(annotation))
+    return _as_tuple(value, get_args(annotation))
+
+
+def _as_bool(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError(f"expected true or false, got {_kind(value)}")
+    return value
+
+
+def _as_int(value: object) -> int:
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"expected a whole number, got {_kind(value)}")
+    if not 0 <= value <= MAX_COUNT:
+        raise ValueError(f"expected a whole number from 0 to {MAX_COUNT}")
+    return value
+
+
+def _as_float(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"expected a number, got {_kind(value)}")
+    if not math.isfinite(value):
+        raise ValueError("expected a finite number")
+    return float(value)
+
+
+def _as_word(value: object, choices: tuple[str, ...]) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"expected a word, got {_kind(value)}")
+    if choices and value not in choices:
+        raise ValueError(f"expected one of {', '.join(choices)}, got {value[:60]!r}")
+    return value
+
+
+def _as_tuple(value: object, members: tuple[Any, ...]) -> tuple[Any, ...]:
+    if isinstance(value, str):
+        try:
+            value = read_literal(value)
+        except LiteralError as error:
+            raise ValueError(str(error)) from None
+    if not isinstance(value, list | tuple):
+        raise TypeError(f"expected a list, got {_kind(value)}")
+    if members[-1] is Ellipsis:
+        if len(value) > MAX_LAYERS:
+            raise ValueError(f"a list of {len(value)} items is too long (at most {MAX_LAYERS})")
+        return tuple(_as_type(item, members[0]) for item in value)
+    if len(value) != len(members):
+        raise ValueError(f"expected {len(members)} values, got {len(value)}")
+    return tuple(_as_type(item, member) for item, member in zip(value, members, strict=True))
+
+
+def _kind(value: object) -> str:
+    """A value in a message: short ones as they are, others by what they are, as they may be endless."""
+    if value is None or isinstance(value, bool | float):
+        return str(value)
+    if isinstance(value, str):
+        return repr(value[:60])
+    return f"a value of type {type(value).__name__}"
+
+
+def check_config(config: ModelConfig) -> None:
+    """Check that the parts of a configuration fit together, before a network is built from it.
+
+    Raises:
+        UserError: They do not; the message names the two that disagree.
+    """
+    for problem in _problems(config):
+        raise UserError(f"no model can have this configuration: {problem}")
+
+
+def _problems(config: ModelConfig) -> Iterator[str]:
+    if isinstance(config, CTCConfig):
+        if config.num_labels < 1:
+            yield "a CTC model with no labels"
+        config = config.encoder
+    yield from _convolution_problems(config)
+    yield from _encoder_problems(config.encoder)
+    if config.quantizer is not None:
+        width = config.quantizer.dim or config.final_dim or config.encoder.dim
+        yield from _quantizer_problems(config.quantizer, width)
+
+
+def _convolution_problems(config: Wav2Vec2Config) -> Iterator[str]:
+    if not config.conv_layers:
+        yield "no convolution"
+    if any(min(layer) < 1 for layer in config.conv_layers):
+        yield "a convolution whose channels, kernel or stride are 0"
+    if not all(0.0 <= rate <= 1.0 for rate in (config.dropout_input, config.dropout_features)):
+        yield "an input or feature dropout outside 0 to 1"
+    if config.logit_temp <= 0:
+        yield f"a temperature of {config.logit_temp} (logit_temp)"
+    if config.sample_rate < 1:
+        yield "a sample rate of 0"
+
+
+def _encoder_problems(config: EncoderConfig) -> Iterator[str]:
+    if min(config.dim, config.ffn_dim, config.num_heads, config.pos_conv_kernel, config.pos_conv_depth) < 1:
+        yield "an encoder width, head count or positional kernel of 0"
+    elif config.dim % config.num_heads:
+        yield f"width {config.dim} is not a multiple of {config.num_heads} attention heads"
+    elif config.pos_conv_groups < 1 or config.dim % config.pos_conv_groups:
+        yield f"width {config.dim} is not a multiple of {config.pos_conv_groups} positional groups (conv_pos_groups)"
+    if config.num_layers > MAX_LAYERS or config.pos_conv_depth > MAX_LAYERS:
+        yield f"more than {MAX_LAYERS} layers"
+    if config.activation not in ACTIVATIONS:
+        yield f"activation {config.activation[:60]!r} (known: {', '.join(ACTIVATIONS)})"
+    rates = (config.dropout, config.attention_dropout, config.activation_dropout, config.layerdrop)
+    if not all(0.0 <= rate <= 1.0 for rate in rates):
+        yield "a dropout outside 0 to 1"
+
+
+def _quantizer_problems(config: QuantizerConfig, width: int) -> Iterator[str]:
+    if min(config.num_codebooks, config.num_entries, config.depth, config.factor) < 1:
+        yield "a quantizer without codebooks, entries or depth"
+    elif width % config.num_codebooks:
+        yield f"a quantized width of {width} is not a multiple of {config.num_codebooks} codebooks"
+    if config.depth > MAX_LAYERS:
+        yield f"more than {MAX_LAYERS} layers"
+
+
+@cache
+def _hints(config: type) -> dict[str, Any]:
+    return get_type_hints(config)
