@@ -141,6 +141,7 @@ def test_any_failing_call_keeps_the_old_folder_and_says_so(tmp_path: Path, befor
         if before == "nothing" and expected == "old":
             assert not resolve_folder(folder).exists()
         else:
+            assert folder.exists()
             assert content(folder) == expected
         call += 1
     assert errors > 5
