@@ -41,7 +41,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "convert": (MIDDLE | USES, {"numpy", "torch", "safetensors"}),
     "train": (MIDDLE | USES | {"convert"}, {"numpy", "torch", "safetensors", "tensorboard", "rich"}),
     "report": (MIDDLE | USES, {"numpy", "torch", "jiwer", "matplotlib", "PIL"}),
-    "config": (MIDDLE | USES | PROGRAMS, {"numpy", "torch", "omegaconf", "hydra"}),
+    "config": (MIDDLE | USES | PROGRAMS, {"numpy", "torch", "omegaconf", "hydra", "yaml"}),
     "cli": (MIDDLE | USES | PROGRAMS | {"config"}, {"numpy", "torch", "rich", "typer"}),
     "__init__": ({"convert", "decode"}, {"torch"}),
 }
@@ -57,7 +57,7 @@ ONLY_IN = {
 # What runs or unpickles what it reads.
 NOWHERE = {
     *("eval", "exec", "compile", "__import__"),
-    *("torch.load", "numpy.load", "np.load", "marshal", "shelve", "dill", "yaml"),
+    *("torch.load", "numpy.load", "np.load", "marshal", "shelve", "dill", "yaml.load", "yaml.safe_load"),
 }
 
 LONGEST_FILE, LONGEST_FUNCTION = 400, 60
