@@ -1,0 +1,7 @@
+"""From a manifest to batches."""
+
+from auricle.data.collate import Batch, SetAside, Utterance
+from auricle.data.dataset import SpeechDataset
+from auricle.data.loader import BatchLoader
+
+__all__ = ["Batch", "BatchLoader", "SetAside", "SpeechDataset", "Utterance"]

@@ -1,0 +1,214 @@
+"""Batches of an epoch, in an order that depends on (seed, epoch) alone and can be taken up in its middle."""
+
+import logging
+import os
+import signal
+import sys
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader, Dataset
+
+from auricle.data.batching import Indices, batch_by_size, ordered_indices, shard, shuffled
+from auricle.data.collate import Batch, SetAside, collate
+from auricle.data.dataset import SpeechDataset
+from auricle.errors import UserError
+
+_AHEAD = 2
+"""Batches read before they are asked for, by each worker."""
+
+_GRACE_SECONDS = 60
+
+_Key = tuple[int, Indices]
+"""(epoch, utterance numbers): all that a worker needs to make a batch."""
+
+
+class BatchLoader:
+    """Reads the batches of a dataset.
+
+    Attributes:
+        dataset: What is read.
+        set_aside: What the dataset left out, and what is longer than a whole batch may be.
+    """
+
+    def __init__(
+        self,
+        dataset: SpeechDataset,
+        *,
+        max_tokens: int | None,
+        batch_size: int | None = None,
+        required_batch_size_multiple: int = 8,
+        seed: int = 1,
+        num_workers: int = 0,
+        pad: bool,
+        shuffle: bool = True,
+        num_shards: int = 1,
+        shard_id: int = 0,
+        drop_remainder: bool = False,
+        fixed_order: Sequence[Indices] | None = None,
+    ) -> None:
+        """Say how batches are made.
+
+        Args:
+            dataset: What to read.
+            max_tokens: Most samples in a batch, padding included.
+            batch_size: Most utterances in a batch.
+            required_batch_size_multiple: Batches of at least so many utterances have a multiple of it.
+            seed: With the epoch, decides order and crops.
+            num_workers: Processes that read; 0 reads in a thread of this one.
+            pad: Fill up to the longest utterance with zeros, otherwise crop to the shortest. Labels need it.
+            shuffle: Draw the order of equally long utterances and that of the batches; otherwise from long to
+                short.
+            num_shards: Processes that share the epoch.
+            shard_id: Which of them this is, from 0.
+            drop_remainder: Drop a last batch that is no multiple, as fairseq does.
+            fixed_order: These batches, in every epoch.
+
+        Raises:
+            UserError: No limit is given, labelled speech would be cropped, or nothing is left to read.
+        """
+        if max_tokens is None and batch_size is None and fixed_order is None:
+            raise UserError("batches need a limit: set dataset.max_tokens or dataset.batch_size")
+        if dataset.labels is not None and not pad:
+            raise UserError("labelled speech cannot be cropped: set task.enable_padding=true")
+        self.dataset = dataset
+        self._max_tokens = max_tokens
+        self._batch_size = batch_size
+        self._multiple = required_batch_size_multiple
+        self._seed = seed
+        self._num_workers = num_workers
+        self._shuffle = shuffle
+        self._num_shards = num_shards
+        self._shard_id = shard_id
+        self._drop_remainder = drop_remainder
+        self._fixed_order = None if fixed_order is None else [list(batch) for batch in fixed_order]
+        self._reader = _BatchReader(dataset, pad=pad, seed=seed)
+        self._num_tokens, cropped = self._tokens(pad)
+        limit = max_tokens if max_tokens is not None and fixed_order is None else np.inf
+        self._fits = cropped <= limit
+        self.set_aside = dataset.set_aside + tuple(
+            SetAside(dataset.entries[i].path, f"too long: {cropped[i]} samples, max_tokens is {max_tokens}")
+            for i in np.flatnonzero(~self._fits)
+        )
+        if not self._fits.any():
+            raise UserError(_nothing_left(dataset, self.set_aside))
+
+    def _tokens(self, pad: bool) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Samples that each utterance counts for, and fills: with padding fairseq counts them before crops."""
+        sizes, limit = self.dataset.sizes, self.dataset.max_sample_size
+        cropped = sizes if limit is None else np.minimum(sizes, limit)
+        return (sizes if pad else cropped), cropped
+
+    def __len__(self) -> int:
+        """Batches an epoch, the same in all."""
+        return len(self.batches(1))
+
+    def batches(self, epoch: int) -> list[Indices]:
+        """The utterance numbers of each batch of an epoch (from 1), as fairseq's `EpochBatchIterator` has them."""
+        if self._fixed_order is not None:
+            return self._fixed_order
+        # fairseq seeds both draws alike
+        drawn = np.random.RandomState(self._seed + epoch) if self._shuffle else None
+        order = ordered_indices(self.dataset.sizes, max_sample_size=self.dataset.max_sample_size, rng=drawn)
+        batches = batch_by_size(
+            order[self._fits[order]].tolist(),
+            self._num_tokens.tolist(),
+            max_tokens=self._max_tokens,
+            batch_size=self._batch_size,
+            multiple=self._multiple,
+            drop_remainder=self._drop_remainder,
+        )
+        if self._shuffle:
+            batches = shuffled(batches, np.random.RandomState(self._seed + epoch))
+        return shard(batches, self._num_shards, self._shard_id)
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """Read an epoch.
+
+        Args:
+            epoch: From 1.
+            start: Batches of it that are done already.
+        """
+        keys = [(epoch, indices) for indices in self.batches(epoch)[start:]]
+        workers = min(self._num_workers, _available_cpus(), len(keys))
+        return self._by_processes(keys, workers) if workers > 0 else self._by_thread(keys)
+
+    def _by_thread(self, keys: Sequence[_Key]) -> Iterator[Batch]:
+        pool = ThreadPoolExecutor(1, thread_name_prefix="auricle-reader")
+        pending: deque[Future[Batch]] = deque()
+        try:
+            for key in keys:
+                pending.append(pool.submit(self._reader.__getitem__, key))
+                if len(pending) > _AHEAD:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _by_processes(self, keys: Sequence[_Key], workers: int) -> Iterator[Batch]:
+        yield from DataLoader(
+            self._reader,
+            sampler=keys,
+            batch_size=None,
+            num_workers=workers,
+            prefetch_factor=_AHEAD,
+            collate_fn=_unchanged,
+            worker_init_fn=_start_worker,
+            # its own generator: the loader would otherwise draw from torch's global one
+            generator=torch.Generator(),
+        )
+
+
+class _BatchReader(Dataset[Batch]):
+    """Makes one batch from its key; what a worker process holds."""
+
+    def __init__(self, dataset: SpeechDataset, *, pad: bool, seed: int) -> None:
+        self._dataset = dataset
+        self._pad = pad
+        self._seed = seed
+
+    def __getitem__(self, key: _Key) -> Batch:
+        epoch, indices = key
+
+        def crop_start(index: int, surplus: int) -> int:
+            return int(np.random.default_rng((self._seed, epoch, index)).integers(surplus + 1))
+
+        return collate(
+            [self._dataset[index] for index in indices],
+            pad=self._pad,
+            max_sample_size=self._dataset.max_sample_size if self._dataset.labels is None else None,
+            crop_start=crop_start,
+            sample_rate=self._dataset.sample_rate,
+        )
+
+
+def _unchanged(batch: Any) -> Any:  # any: torch's types know only collate functions that take lists
+    return batch
+
+
+def _start_worker(worker: int) -> None:
+    """Leave signals to the main process, and notices to one worker."""
+    # Ctrl-C and a scheduler's SIGTERM reach the whole group: the main process saves and ends its workers.
+    # They are gone a while later in any case, should it be unable to.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if os.name == "posix":
+        signal.signal(signal.SIGTERM, lambda number, frame: signal.alarm(_GRACE_SECONDS))
+    if worker > 0:
+        logging.getLogger("auricle").setLevel(logging.ERROR)
+
+
+def _available_cpus() -> int:
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+
+
+def _nothing_left(dataset: SpeechDataset, set_aside: Sequence[SetAside]) -> str:
+    if not set_aside:
+        return f"{dataset.source} lists no utterance: check what it was made from"
+    first, more = set_aside[0], len(set_aside) - 1
+    return f"no utterance of {dataset.source} can be used: {first.name}: {first.reason}; and {more} more"

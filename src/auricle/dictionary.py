@@ -1,0 +1,167 @@
+"""The symbols that a model writes: fairseq's `dict.*.txt` files, and the way between letters and words."""
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from auricle.errors import UserError
+from auricle.files import atomic_write_text
+from auricle.textfile import read_lines
+
+SPECIALS = ("<s>", "<pad>", "</s>", "<unk>")
+"""The symbols that come first in every dictionary and are in no file."""
+
+_UNWRITTEN = (0, 1, 2)
+
+WORD_END = "|"
+"""Stands after each word in letter labels."""
+
+
+class Dictionary:
+    """Symbols and their numbers, in fairseq's order.
+
+    First `<s>` (the CTC blank), `<pad>`, `</s>` and `<unk>`, then those of the file.
+
+    Attributes:
+        symbols: Every symbol, the four special ones included; its position is its number.
+        counts: How often each was seen when the dictionary was made; 1 for the special ones.
+    """
+
+    bos_index = 0
+    pad_index = 1
+    eos_index = 2
+    unk_index = 3
+
+    def __init__(self, symbols: Iterable[str], counts: Iterable[int] | None = None) -> None:
+        """Build from the symbols after the four special ones.
+
+        Args:
+            symbols: In the order of their numbers, from 4.
+            counts: One a symbol; all 1 where there are none.
+
+        Raises:
+            UserError: A symbol is there twice, is one of the special ones, or holds white space.
+        """
+        own = list(symbols)
+        own_counts = [1] * len(own) if counts is None else list(counts)
+        if len(own_counts) != len(own):
+            raise ValueError(f"{len(own)} symbols but {len(own_counts)} counts")
+        self.symbols = [*SPECIALS, *own]
+        self.counts = [1] * len(SPECIALS) + own_counts
+        self._index = {symbol: index for index, symbol in enumerate(self.symbols)}
+        if len(self._index) != len(self.symbols):
+            twice = next(symbol for symbol, times in Counter(self.symbols).items() if times > 1)
+            raise UserError(
+                f"symbol {twice!r} is in the dictionary twice: remove one ({' '.join(SPECIALS)} are always there)"
+            )
+        for symbol in own:
+            if symbol.split() != [symbol]:
+                raise UserError(f"symbol {symbol!r} is empty or holds white space: choose another")
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> "Dictionary":
+        """Read fairseq's format: `symbol count` a line, without the four special symbols.
+
+        Raises:
+            UserError: The file is missing, not UTF-8, or has a line of another form.
+        """
+        symbols, counts = [], []
+        for number, line in enumerate(read_lines(path), start=1):
+            fields = line.split()
+            if not fields:
+                continue
+            # fairseq marks a symbol that may stand twice, such as its own specials, with this flag
+            if fields[-1] == "#fairseq:overwrite":
+                raise UserError(f"{path}:{number}: #fairseq:overwrite is not supported: remove the line")
+            if len(fields) != 2 or not fields[1].isdecimal():
+                raise UserError(f"{path}:{number}: expected 'symbol count', got {line!r}")
+            symbols.append(fields[0])
+            counts.append(int(fields[1]))
+        try:
+            return cls(symbols, counts)
+        except UserError as error:
+            raise UserError(f"{path}: {error}") from None
+
+    @classmethod
+    def from_labels(cls, lines: Iterable[str]) -> "Dictionary":
+        """Collect the symbols of label lines: frequent ones first, equals in code point order, as in fairseq."""
+        seen: Counter[str] = Counter()
+        for line in lines:
+            seen.update(line.split())
+        ranked = sorted(seen.keys() - set(SPECIALS), key=lambda symbol: (-seen[symbol], symbol))
+        return cls(ranked, [seen[symbol] for symbol in ranked])
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write fairseq's format, all of it or nothing."""
+        pairs = zip(self.symbols[len(SPECIALS) :], self.counts[len(SPECIALS) :], strict=True)
+        atomic_write_text(path, "".join(f"{symbol} {count}\n" for symbol, count in pairs))
+
+    def __len__(self) -> int:
+        return len(self.symbols)
+
+    def __getitem__(self, index: int) -> str:
+        return self.symbols[index]
+
+    def __contains__(self, symbol: object) -> bool:
+        return symbol in self._index
+
+    def __eq__(self, other: object) -> bool:
+        """Two dictionaries are equal when they number the same symbols alike; counts do not matter."""
+        return isinstance(other, Dictionary) and self.symbols == other.symbols
+
+    def __hash__(self) -> int:
+        return hash(tuple(self.symbols))
+
+    def __repr__(self) -> str:
+        return f"Dictionary({len(self)} symbols)"
+
+    def index(self, symbol: str) -> int:
+        """The number of a symbol; that of `<unk>` where it is not there."""
+        return self._index.get(symbol, self.unk_index)
+
+    def unknown_symbols(self, line: str) -> list[str]:
+        """The symbols of a label line that are not in the dictionary, each once, in code point order."""
+        return sorted(symbol for symbol in set(line.split()) if symbol not in self._index)
+
+    def encode(self, line: str, *, unknown: Literal["error", "unk"] = "error") -> Tensor:
+        """Turn a label line into numbers.
+
+        Args:
+            line: Symbols separated by white space.
+            unknown: What a symbol that is not in the dictionary does: raise, or become `<unk>` as in fairseq.
+
+        Returns:
+            [S] int64.
+
+        Raises:
+            UserError: `unknown` is "error" and there is such a symbol.
+        """
+        if unknown == "error" and (missing := self.unknown_symbols(line)):
+            raise UserError(
+                f"symbol {missing[0]!r} of the label {_shortened(line)!r} is not in the dictionary: "
+                "add it, or make the labels with this dictionary's symbols"
+            )
+        return torch.tensor([self.index(symbol) for symbol in line.split()], dtype=torch.int64)
+
+    def decode(self, tokens: Tensor | Sequence[int]) -> str:
+        """Write numbers as symbols separated by spaces, leaving out `<s>`, `<pad>` and `</s>`."""
+        numbers = tokens.tolist() if isinstance(tokens, Tensor) else tokens
+        return " ".join(self.symbols[number] for number in numbers if number not in _UNWRITTEN)
+
+
+def letters_to_words(text: str) -> str:
+    """Join letters into words: "H E | I T |" -> "HE IT" (fairseq's `post_process=letter`)."""
+    return " ".join("".join(text.split()).replace(WORD_END, " ").split())
+
+
+def words_to_letters(text: str) -> str:
+    """Spell words as letter labels: "HE IT" -> "H E | I T |"; no words give an empty label."""
+    return " ".join(f"{' '.join(word)} {WORD_END}" for word in text.split())
+
+
+def _shortened(line: str, limit: int = 60) -> str:
+    return line if len(line) <= limit else line[: limit - 3] + "..."
