@@ -2,8 +2,9 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from itertools import zip_longest
+from operator import add
 from pathlib import Path
 
 from auricle.decode.hypothesis import PostProcess, units_to_words
@@ -31,7 +32,7 @@ class ErrorCounts:
     num_utterances: int = 0
 
     def __add__(self, other: "ErrorCounts") -> "ErrorCounts":
-        return ErrorCounts(*(getattr(self, name) + getattr(other, name) for name in self.__slots__))
+        return ErrorCounts(*map(add, astuple(self), astuple(other)))
 
     @property
     def wer(self) -> float:
@@ -214,14 +215,14 @@ def write_evaluation(
 def _record(
     utterance: Utterance, reference: str, hypothesis: str, alignment: list[AlignedWord]
 ) -> dict[str, object]:
-    """A line of `utterances.jsonl`; `errors` are words."""
+    """A line of `utterances.jsonl`."""
     return {
         "id": utterance.index,
         "path": utterance.path,
         "seconds": utterance.seconds,
         "reference": reference,
         "hypothesis": hypothesis,
-        "errors": sum(step.kind != "equal" for step in alignment),
+        "word_errors": sum(step.kind != "equal" for step in alignment),
         "num_words": sum(step.kind != "insert" for step in alignment),
         "score": utterance.score,
         "alignment": [[step.kind, step.reference, step.hypothesis] for step in alignment],

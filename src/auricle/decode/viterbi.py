@@ -11,32 +11,16 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import Tensor
 
 from auricle.decode.hypothesis import Hypothesis, PostProcess, WordSpan
 from auricle.dictionary import WORD_END, Dictionary
+from auricle.losses import weigh_blank
 
 BLANK = Dictionary.bos_index
 """The CTC blank is `<s>`, the first symbol (fairseq, quirk 26)."""
 
 BlankMode = Literal["add", "set"]
-
-
-def weigh_blank(logits: Tensor, weight: float, mode: BlankMode = "add") -> Tensor:
-    """Adds `weight` to the blank's logit, or puts it in its place; a copy, where fairseq writes in place.
-
-    As in fairseq a weight of 0 does nothing, in either mode.
-
-    Args:
-        logits: [..., V] float, as the model gives them.
-        weight: In nats.
-        mode: "add" or "set".
-    """
-    if weight == 0:
-        return logits
-    blank = logits[..., :1] + weight if mode == "add" else torch.full_like(logits[..., :1], weight)
-    return torch.cat([blank, logits[..., 1:]], dim=-1)
 
 
 def log_probs(logits: Tensor, blank_weight: float = 0.0, blank_mode: BlankMode = "add") -> Tensor:
@@ -60,7 +44,7 @@ def viterbi(
             leaves log-probabilities as they are). A `blank_weight` to be "set" is measured against logits.
         lengths: [B] int64, frames; 0 gives an empty hypothesis.
         dictionary: Of V symbols.
-        blank_weight: See `weigh_blank`.
+        blank_weight: Raises the blank's logit, or replaces it; see `auricle.losses.weigh_blank`.
         blank_mode: "add" or "set".
         post_process: How units become words.
 
