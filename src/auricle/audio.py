@@ -116,8 +116,8 @@ def encode(waveform: Waveform) -> tuple[bytes, str]:
     """Pack a waveform into a small file that browsers play.
 
     Returns:
-        The bytes and their media type: Opus in Ogg (some 4 kB a second of speech), or FLAC where this build of
-        libsndfile has no Opus or Opus does not know the rate. Ogg streams carry a random number: the same
+        The bytes and their media type: Opus in Ogg (some 4 kB a second of speech), or FLAC where this build
+        of libsndfile has no Opus or Opus does not know the rate. Ogg streams carry a random number: the same
         waveform gives other bytes each time.
     """
     opus = "OPUS" in soundfile.available_subtypes("OGG") and waveform.sample_rate in OPUS_SAMPLE_RATES

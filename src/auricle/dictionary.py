@@ -56,7 +56,7 @@ class Dictionary:
         if len(self._index) != len(self.symbols):
             twice = next(symbol for symbol, times in Counter(self.symbols).items() if times > 1)
             raise UserError(
-                f"symbol {twice!r} is in the dictionary twice: remove one ({' '.join(SPECIALS)} are always there)"
+                f"symbol {twice!r} is in the dictionary twice ({' '.join(SPECIALS)} always are): remove one"
             )
         for symbol in own:
             if symbol.split() != [symbol]:
@@ -88,7 +88,7 @@ class Dictionary:
 
     @classmethod
     def from_labels(cls, lines: Iterable[str]) -> "Dictionary":
-        """Collect the symbols of label lines: frequent ones first, equals in code point order, as in fairseq."""
+        """Collect the symbols of label lines: frequent ones first, equals in code point order, as fairseq."""
         seen: Counter[str] = Counter()
         for line in lines:
             seen.update(line.split())

@@ -16,6 +16,7 @@ Broken = tuple[str, str]
 """A file that was left out (path under the root), and why."""
 
 _PROBES = 32
+_READERS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ def read_manifest(path: str | os.PathLike[str]) -> Manifest:
         UserError: The file is missing or a line has another form; the text names file and line.
     """
     source = Path(path)
-    lines = read_lines(source)
+    lines = read_lines(source, undecodable="surrogateescape")
     while lines and not lines[-1].strip():
         lines.pop()
     if not lines or "\t" in lines[0] or not lines[0].strip():
@@ -107,27 +108,26 @@ def sample_counts(manifest: Manifest, sample_rate: int) -> list[int]:
     """
     entries = manifest.entries
     probes = entries[:: max(1, len(entries) // _PROBES)]
-    rates = {rate for rate in _rates(manifest, probes) if rate is not None}
-    if len(rates) > 1:
-        each = _rates(manifest, entries)
-    else:
-        each = [rates.pop() if rates else None] * len(entries)
+    rates = _rates(manifest, probes)
+    found = set(rates) - {None}
+    each = _rates(manifest, entries) if len(found) > 1 else [next(iter(found), None)] * len(entries)
     return [
-        entry.num_samples if rate in (None, sample_rate) else -(-entry.num_samples * sample_rate // rate)
+        round(entry.num_samples * sample_rate / (rate or sample_rate))
         for entry, rate in zip(entries, each, strict=True)
     ]
 
 
 def _rates(manifest: Manifest, entries: Sequence[Entry]) -> list[int | None]:
-    with ThreadPoolExecutor(8) as pool:
-        return list(pool.map(lambda entry: _rate(manifest.full_path(entry)), entries))
+    """The rates in the headers, in Hz; None where one cannot be read."""
 
+    def rate(entry: Entry) -> int | None:
+        try:
+            return audio.info(manifest.full_path(entry)).sample_rate
+        except audio.AudioError:
+            return None
 
-def _rate(path: str) -> int | None:
-    try:
-        return audio.info(path).sample_rate
-    except audio.AudioError:
-        return None
+    with ThreadPoolExecutor(_READERS) as pool:
+        return list(pool.map(rate, entries))
 
 
 def scan(
@@ -135,7 +135,7 @@ def scan(
     *,
     extensions: Sequence[str],
     path_must_contain: str | None = None,
-    num_workers: int = 8,
+    num_workers: int = _READERS,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> tuple[list[Entry], list[Broken]]:
     """Find the audio under a folder and count its samples from the headers.

@@ -2,21 +2,30 @@
 
 import os
 from pathlib import Path
+from typing import Literal
 
 from auricle.errors import UserError
 
 
-def read_lines(path: str | os.PathLike[str]) -> list[str]:
-    """Read the lines of a UTF-8 file, without their ends; blank lines after the last one are left out.
+def read_lines(
+    path: str | os.PathLike[str], *, undecodable: Literal["strict", "surrogateescape"] = "strict"
+) -> list[str]:
+    """Read the lines of a UTF-8 file, blank ones too, without their ends.
 
-    File names that are not UTF-8 keep their bytes (as surrogate escapes), so that manifests can hold them.
+    Args:
+        path: The file.
+        undecodable: What bytes that are not UTF-8 do: raise, or come through as surrogate escapes, as Python
+            has them in file names.
 
     Raises:
-        UserError: The file is missing or cannot be read.
+        UserError: The file is missing, cannot be read, or is not UTF-8.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8-sig", errors="surrogateescape")
+        text = Path(path).read_bytes().decode("utf-8-sig", errors=undecodable)
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise UserError(f"{path}:{line}: not UTF-8 text: convert the file, with iconv for example") from None
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}): check the path") from None
     # not splitlines(): it would also cut at U+2028 and other characters that transcripts may hold
-    return [line.removesuffix("\r") for line in text.rstrip("\r\n").split("\n")] if text.strip() else []
+    return [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")] if text else []

@@ -165,6 +165,6 @@ def _check_symbols(manifest: Manifest, labels: list[str], dictionary: Dictionary
     for entry, label in zip(manifest.entries, labels, strict=True):
         if missing := dictionary.unknown_symbols(label):
             raise UserError(
-                f"the label of {entry.path} ({manifest.source}:{entry.line}) holds {missing[0]!r}, which is not "
-                "in the dictionary: make both from the same transcripts, or add it to the dictionary"
+                f"the label of {entry.path} ({manifest.source}:{entry.line}) holds {missing[0]!r}, which is "
+                "not in the dictionary: make both from the same transcripts, or add it to the dictionary"
             )

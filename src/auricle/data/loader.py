@@ -99,7 +99,7 @@ class BatchLoader:
             raise UserError(_nothing_left(dataset, self.set_aside))
 
     def _tokens(self, pad: bool) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Samples that each utterance counts for, and fills: with padding fairseq counts them before crops."""
+        """Samples that each utterance counts for, and fills: with padding fairseq counts before cropping."""
         sizes, limit = self.dataset.sizes, self.dataset.max_sample_size
         cropped = sizes if limit is None else np.minimum(sizes, limit)
         return (sizes if pad else cropped), cropped
@@ -109,7 +109,7 @@ class BatchLoader:
         return len(self.batches(1))
 
     def batches(self, epoch: int) -> list[Indices]:
-        """The utterance numbers of each batch of an epoch (from 1), as fairseq's `EpochBatchIterator` has them."""
+        """Utterance numbers of each batch of an epoch (from 1), ordered as fairseq's `EpochBatchIterator`."""
         if self._fixed_order is not None:
             return self._fixed_order
         # fairseq seeds both draws alike
