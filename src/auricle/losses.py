@@ -91,8 +91,11 @@ def pretraining(output: PretrainingOutput, weights: tuple[float, ...], temperatu
 
 
 def weigh_blank(logits: Tensor, weight: float, mode: Literal["add", "set"]) -> Tensor:
-    """Logits [..., V] with the blank's raised by `weight`, or replaced by it (quirk 26)."""
-    if weight == 0.0 and mode == "add":
+    """Logits [..., V] with the blank's raised by `weight`, or replaced by it (quirk 26).
+
+    A weight of 0 does nothing in either mode, as in fairseq.
+    """
+    if weight == 0.0:
         return logits
     blank = logits[..., :1] + weight if mode == "add" else torch.full_like(logits[..., :1], weight)
     return torch.cat([blank, logits[..., 1:]], dim=-1)

@@ -100,9 +100,7 @@ def _anywhere(rng: np.random.Generator, lengths: list[int], size: int, _: int) -
     return positions[(positions >= 0) & (positions < size)]
 
 
-def _apart(
-    rng: np.random.Generator, lengths: list[int], size: int, min_space: int
-) -> NDArray[np.int64]:
+def _apart(rng: np.random.Generator, lengths: list[int], size: int, min_space: int) -> NDArray[np.int64]:
     """Spans kept apart: the longest first, each into a free part drawn by its size."""
     free = [(0, size)]
     shortest = min(lengths, default=0)
@@ -122,10 +120,10 @@ def _apart(
     return np.unique(np.concatenate(spans)) if spans else np.zeros(0, dtype=np.int64)
 
 
-def _leave_one(
-    rng: np.random.Generator, positions: NDArray[np.int64], size: int
-) -> NDArray[np.int64]:
-    return positions if len(positions) < size else np.delete(positions, rng.integers(size)) if size else positions
+def _leave_one(rng: np.random.Generator, positions: NDArray[np.int64], size: int) -> NDArray[np.int64]:
+    if size == 0 or len(positions) < size:
+        return positions
+    return np.delete(positions, rng.integers(size))
 
 
 def _fill(

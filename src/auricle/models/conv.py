@@ -109,7 +109,11 @@ class ConvBlock(nn.Sequential):
     """
 
     def __init__(
-        self, in_channels: int, layer: tuple[int, int, int], norm: Literal["group", "layer", "none"], bias: bool
+        self,
+        in_channels: int,
+        layer: tuple[int, int, int],
+        norm: Literal["group", "layer", "none"],
+        bias: bool,
     ) -> None:
         channels, kernel, stride = layer
         conv = nn.Conv1d(in_channels, channels, kernel, stride, bias=bias)
@@ -137,7 +141,7 @@ class ConvFeatureExtractor(nn.Module):
         layers: (channels, kernel, stride) of each.
         norm: "group" puts one group norm after the first convolution, "layer" a layer norm after each.
         bias: Whether the convolutions have biases.
-        reference_padding: Let the group norm see padding, as fairseq does (quirk 2 of its group norm).
+        reference_padding: Let the group norm see padding, as fairseq does (quirk 2).
     """
 
     def __init__(

@@ -35,4 +35,4 @@ def layers_to_run(num_layers: int, layerdrop: float, training: bool) -> list[boo
     """
     if not training or layerdrop == 0.0:
         return [True] * num_layers
-    return (torch.rand(num_layers) > layerdrop).tolist()  # type: ignore[no-any-return]
+    return (torch.rand(num_layers) > layerdrop).tolist()

@@ -55,6 +55,11 @@ class GumbelVectorQuantizer(nn.Module):
         self.vars = nn.Parameter(torch.rand(1, stored * config.num_entries, dim // config.num_codebooks))
         self.weight_proj = self._projection(in_dim, config)
 
+    @property
+    def size(self) -> int:
+        """G * V, all entries of all codebooks: what the perplexities reach at most."""
+        return self.num_codebooks * self.num_entries
+
     @staticmethod
     def _projection(in_dim: int, config: QuantizerConfig) -> nn.Module:
         inner = in_dim * config.factor

@@ -4,6 +4,7 @@ Legend: B batch, N frames, C channels (model width), H heads, D channels a head.
 """
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +13,8 @@ from torch.nn import functional as F
 from auricle.models.config import EncoderConfig
 from auricle.models.dropout import Dropout, dropout, layers_to_run
 
-ACTIVATIONS = {"gelu": F.gelu, "relu": F.relu, "swish": F.silu, "tanh": torch.tanh}
+Activation = Callable[[Tensor], Tensor]
+ACTIVATIONS: dict[str, Activation] = {"gelu": F.gelu, "relu": F.relu, "swish": F.silu, "tanh": torch.tanh}
 
 
 def bert_linear(in_dim: int, out_dim: int) -> nn.Linear:
@@ -62,7 +64,7 @@ class PositionalConv(nn.Sequential):
             super().__init__(*(nn.Sequential(conv) for conv in convs))
         self.even_kernel = kernel % 2 == 0
 
-    def forward(self, x: Tensor, padding_mask: Tensor | None) -> Tensor:
+    def forward(self, x: Tensor, padding_mask: Tensor | None) -> Tensor:  # type: ignore[override]
         """[B, N, C] -> [B, N, C]; frames under `padding_mask` [B, N] must be zero."""
         y = x.transpose(1, 2)
         for i, conv in enumerate(self):

@@ -220,7 +220,7 @@ class Wav2Vec2Pretraining(Wav2Vec2):
             feature_penalty=penalty,
             prob_perplexity=None if quantized is None else quantized.prob_perplexity,
             code_perplexity=None if quantized is None else quantized.code_perplexity,
-            num_entries=0 if self.quantizer is None else self.quantizer.num_codebooks * self.quantizer.num_entries,
+            num_entries=0 if self.quantizer is None else self.quantizer.size,
         )
 
     def _feature_penalty(self, latent: Tensor, frames: Tensor | None) -> Tensor:

@@ -145,6 +145,10 @@ class RunLog:
             self._events.write(split, num_updates, values)
         self._display.line(split, num_updates, values)
 
+    def say(self, text: str) -> None:
+        """Show a line on the console that the log has no place for."""
+        self._display.say(text)
+
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
         """Leave the time of the block, a validation or a save, out of the speed of training."""

@@ -47,10 +47,14 @@ class Display:
         """Write one line of values, above the bar where there is one."""
         of_total = f"/{self._total}" if self._total else ""
         words = [f"{split}: update {num_updates}{of_total}", *_words(values), *self._time_left(num_updates)]
+        self.say("  ".join(words))
+
+    def say(self, text: str) -> None:
+        """Write one line, above the bar where there is one."""
         if self._bar:
-            self._bar.console.print("  ".join(words), markup=False, highlight=False)
+            self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
         else:
-            print("  ".join(words), file=self._stream, flush=True)
+            print(text, file=self._stream, flush=True)
 
     def close(self) -> None:
         """Leave the terminal in order."""

@@ -1,0 +1,344 @@
+"""The training loop: epochs of updates, validation, checkpoints, and leaving in good order.
+
+Everything it does after a restart follows from the checkpoint and the recipe: batches and draws are
+functions of (seed, epoch, position), so a run that was killed gives the parameters of one that was not.
+"""
+
+import math
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from auricle.convert.own import load_weights
+from auricle.data.collate import Batch
+from auricle.data.loader import BatchLoader
+from auricle.decode.report import ErrorCounts
+from auricle.dictionary import Dictionary
+from auricle.errors import UserError
+from auricle.files import resolve_folder
+from auricle.losses import Loss
+from auricle.models.build import Model
+from auricle.train.checkpoint import (
+    BEST,
+    LAST,
+    TrainingState,
+    copy_checkpoint,
+    load_training_state,
+    remove_old_updates,
+    save_checkpoint,
+    update_name,
+)
+from auricle.train.draws import VALIDATION_EPOCH, Position
+from auricle.train.metrics import RunLog, RunningMeans
+from auricle.train.schedule import Schedule
+from auricle.train.signals import StopRequest
+from auricle.train.step import LossScale, Step
+
+MAX_SKIPPED = 50
+"""Updates in a row whose gradient is not finite, before the run gives up."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoopOptions:
+    """When to stop, log, validate and save; fairseq's words and meanings.
+
+    `update_freq` holds the batches an update is made of, by epoch (the last one goes on); intervals count
+    epochs, and updates where their name says so; 0 is never.
+    """
+
+    max_update: int = 0
+    max_epoch: int = 0
+    stop_time_hours: float = 0.0
+    stop_min_lr: float = -1.0
+    update_freq: tuple[int, ...] = (1,)
+    log_interval: int = 100
+    disable_validation: bool = False
+    validate_interval: int = 1
+    validate_interval_updates: int = 0
+    validate_after_updates: int = 0
+    save_interval: int = 1
+    save_interval_updates: int = 0
+    keep_interval_updates: int = -1
+    no_save: bool = False
+    best_metric: str = "loss"
+    maximize_best: bool = False
+    patience: int = -1
+    tensorboard: bool = True
+
+
+@dataclass
+class Progress:
+    """Where a run stands; saved with every checkpoint.
+
+    Attributes:
+        epoch: From 1.
+        batches_done: Of this epoch, micro-batches.
+        num_updates: Done.
+        seconds: Of training, earlier sittings included.
+        best: Best value of the metric so far.
+        validations_since_best: For `patience`.
+        skipped: Updates left out because their gradient was not finite.
+        set_aside: Utterances left out while reading.
+    """
+
+    epoch: int = 1
+    batches_done: int = 0
+    num_updates: int = 0
+    seconds: float = 0.0
+    best: float | None = None
+    validations_since_best: int = 0
+    skipped: int = 0
+    set_aside: int = 0
+
+
+@dataclass
+class Trainer:
+    """One run.
+
+    Attributes:
+        folder: The run folder.
+        model: Being trained.
+        dictionary: Of its labels, or None.
+        step: Makes updates.
+        schedule: Learning rate of each.
+        train: Batches to learn from.
+        valid: Batches to validate on, by subset; the first decides what is best.
+        options: When to do what.
+    """
+
+    folder: Path
+    model: Model
+    dictionary: Dictionary | None
+    step: Step
+    schedule: Schedule
+    train: BatchLoader
+    valid: Mapping[str, BatchLoader]
+    options: LoopOptions
+    progress: Progress = field(default_factory=Progress)
+    _skipped_in_a_row: int = 0
+
+    def run(self) -> str:
+        """Train until a limit is reached or somebody asks to stop.
+
+        Returns:
+            Why it ended, for the last line.
+
+        Raises:
+            UserError: The loss stays infinite, or a checkpoint cannot be written.
+        """
+        restored = self._restore()
+        started = time.monotonic() - self.progress.seconds
+        with self._open_log() as log, StopRequest() as stop:
+            log.train.restore(restored)
+            if self.progress.num_updates:
+                log.say(f"going on from update {self.progress.num_updates}")
+            reason = self._reason_to_end()
+            while reason is None:
+                reason = self._epoch(log, stop, started)
+            log.say(reason)
+        return reason
+
+    def _open_log(self) -> RunLog:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        return RunLog(
+            self.folder,
+            num_updates=self.progress.num_updates,
+            total_updates=self.options.max_update or None,
+            log_interval=self.options.log_interval,
+            tensorboard=self.options.tensorboard,
+        )
+
+    def _epoch(self, log: RunLog, stop: StopRequest, started: float) -> str | None:
+        """The rest of the current epoch; gives the reason to end the run, or None."""
+        progress = self.progress
+        reason = None
+        for batches in self._updates_of_epoch():
+            self._update(batches, log)
+            progress.seconds = time.monotonic() - started
+            reason = stop.reason or self._reason_to_end()
+            if reason is None and self._due_within_epoch():
+                reason = self._validate_and_save(log, end_of_epoch=False)
+            if reason is not None:
+                break
+        ended = progress.batches_done >= len(self.train.batches(progress.epoch))
+        if ended:
+            progress.epoch, progress.batches_done = progress.epoch + 1, 0
+            reason = reason or self._reason_to_end()
+        if stop.reason:
+            self._save(log)
+            return stop.reason
+        if ended or reason:
+            reason = self._validate_and_save(log, end_of_epoch=ended, stopping=reason) or reason
+        return reason
+
+    def _updates_of_epoch(self) -> Iterator[list[Batch]]:
+        """The micro-batches of each update that is left of this epoch."""
+        frequencies = self.options.update_freq
+        count = frequencies[min(self.progress.epoch, len(frequencies)) - 1]
+        batches = self.train.epoch(self.progress.epoch, self.progress.batches_done)
+        while group := list(islice(batches, count)):
+            yield group
+
+    def _update(self, batches: list[Batch], log: RunLog) -> None:
+        progress = self.progress
+        self.model.train()
+        for item in (item for batch in batches for item in batch.set_aside):
+            progress.set_aside += 1
+            log.say(f"set aside {item.name}: {item.reason}")
+        progress.batches_done += len(batches)
+        batches = [batch for batch in batches if len(batch)]
+        if not batches:
+            return
+        lr = self.schedule(progress.num_updates)
+        result = self.step.update(batches, progress.epoch, progress.num_updates, lr)
+        if not result.applied:
+            self._note_skipped(batches, log)
+            return
+        self._skipped_in_a_row = 0
+        progress.num_updates += 1
+        for loss in result.losses:
+            add_loss(log.train, loss)
+        log.train.add("grad_norm", result.grad_norm)
+        seconds = sum(batch.audio_seconds for batch in batches)
+        log.update(progress.num_updates, epoch=progress.epoch, lr=lr, audio_seconds=seconds)
+
+    def _note_skipped(self, batches: list[Batch], log: RunLog) -> None:
+        self.progress.skipped += 1
+        self._skipped_in_a_row += 1
+        names = [self.train.dataset.entries[i].path for batch in batches for i in batch.ids.tolist()]
+        shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+        log.say(f"skipped an update: the gradient is not finite; utterances {shown}")
+        if self._skipped_in_a_row >= MAX_SKIPPED and not self.step.loss_scale:
+            raise UserError(
+                f"{MAX_SKIPPED} updates in a row had no finite gradient (the last on {shown}): "
+                "lower optimization.lr, set optimization.clip_norm, or check these files"
+            )
+
+    def _reason_to_end(self) -> str | None:
+        progress, options = self.progress, self.options
+        if options.max_update and progress.num_updates >= options.max_update:
+            return f"done: {progress.num_updates} updates"
+        if options.max_epoch and progress.epoch > options.max_epoch:
+            return f"done: {options.max_epoch} epochs"
+        if options.stop_time_hours and progress.seconds >= options.stop_time_hours * 3600:
+            return f"done: {options.stop_time_hours:g} hours are over, after {progress.num_updates} updates"
+        if progress.num_updates and self.schedule(progress.num_updates) <= options.stop_min_lr:
+            return f"done: the learning rate fell to {options.stop_min_lr:g}"
+        return None
+
+    def _due_within_epoch(self) -> bool:
+        updates, options = self.progress.num_updates, self.options
+        intervals = (options.save_interval_updates, options.validate_interval_updates)
+        return any(_due(updates, interval) for interval in intervals)
+
+    def _validate_and_save(
+        self, log: RunLog, *, end_of_epoch: bool, stopping: str | None = None
+    ) -> str | None:
+        """Do what is due after an update or an epoch; gives a reason to end (patience), or None.
+
+        As in fairseq, whatever is saved within an epoch is validated first.
+        """
+        progress, options = self.progress, self.options
+        epochs_done, updates = progress.epoch - 1, progress.num_updates
+        keep = _due(updates, options.save_interval_updates)
+        validate = bool(stopping or not end_of_epoch or _due(epochs_done, options.validate_interval))
+        save = bool(stopping or keep or (end_of_epoch and _due(epochs_done, options.save_interval)))
+        is_best = False
+        with log.paused():
+            if validate and not options.disable_validation and updates >= options.validate_after_updates:
+                is_best = self._validate(log)
+            if save or is_best:
+                self._save(log, best=is_best, keep=keep)
+        if 0 < options.patience <= progress.validations_since_best:
+            return f"done: no better {options.best_metric} in {progress.validations_since_best} validations"
+        return None
+
+    def _validate(self, log: RunLog) -> bool:
+        """Validate on every subset; whether the first one's metric is the best so far."""
+        is_best = False
+        for i, (subset, loader) in enumerate(self.valid.items()):
+            line = validate(self.step, self.model, loader, self.progress.num_updates)
+            log.record(subset, self.progress.num_updates, line)
+            if i == 0:
+                is_best = self._compare(line)
+        return is_best
+
+    def _compare(self, line: Mapping[str, float]) -> bool:
+        metric = self.options.best_metric
+        if metric not in line:
+            raise UserError(
+                f"checkpoint.best_checkpoint_metric={metric} is not among what validation measures "
+                f"({', '.join(sorted(line))})"
+            )
+        value, best = line[metric], self.progress.best
+        sign = -1 if self.options.maximize_best else 1
+        if math.isfinite(value) and (best is None or sign * value < sign * best):
+            self.progress.best, self.progress.validations_since_best = value, 0
+            return True
+        self.progress.validations_since_best += 1
+        return False
+
+    def _save(self, log: RunLog, *, best: bool = False, keep: bool = False) -> None:
+        if self.options.no_save:
+            return
+        checkpoints = self.folder / "checkpoints"
+        last = checkpoints / LAST
+        save_checkpoint(last, self.model, self.model.config, self.dictionary, self._state(log))
+        if best:
+            copy_checkpoint(last, checkpoints / BEST)
+        if keep:
+            copy_checkpoint(last, checkpoints / update_name(self.progress.num_updates))
+            remove_old_updates(checkpoints, self.options.keep_interval_updates)
+
+    def _state(self, log: RunLog) -> TrainingState:
+        values: dict[str, Any] = {"progress": asdict(self.progress), "means": log.train.state()}
+        if self.step.loss_scale:
+            values["loss_scale"] = asdict(self.step.loss_scale)
+        tensors = self.step.optimizer.named_state(self.model.named_parameters())
+        return TrainingState(self.progress.num_updates, tensors, values)
+
+    def _restore(self) -> Mapping[str, tuple[float, float]]:
+        """Go on from `checkpoints/last`, where there is one; gives the log's running means."""
+        folder = resolve_folder(self.folder / "checkpoints" / LAST)
+        if not folder.exists():
+            return {}
+        load_weights(folder, self.model)
+        state = load_training_state(folder)
+        self.step.optimizer.load_named_state(self.model.named_parameters(), state.tensors)
+        self.progress = Progress(**state.values["progress"])
+        if self.step.loss_scale and "loss_scale" in state.values:
+            self.step.loss_scale = LossScale(**state.values["loss_scale"])
+        return {name: (total, weight) for name, (total, weight) in state.values["means"].items()}
+
+
+def add_loss(means: RunningMeans, loss: Loss) -> None:
+    """Add a loss to running means, in fairseq's units."""
+    means.add_loss(loss.total, loss.denominator, loss.parts)
+    if loss.correct is not None and loss.counted is not None:
+        means.add("accuracy", loss.correct, loss.counted)
+    for name, value in loss.means.items():
+        means.add(name, value)
+
+
+@torch.no_grad()
+def validate(step: Step, model: Model, loader: BatchLoader, num_updates: int) -> dict[str, float]:
+    """Loss, and accuracy or error rates, over all of a subset; masks are the same every time."""
+    model.eval()
+    means, errors = RunningMeans(), ErrorCounts()
+    for batch in loader.epoch(1):
+        if len(batch):
+            with step.autocast():
+                loss, counts = step.objective.validate(batch, Position(VALIDATION_EPOCH, num_updates))
+            add_loss(means, loss)
+            errors += counts or ErrorCounts()
+    rates = {"wer": errors.wer, "uer": errors.uer, "cer": errors.cer} if errors.num_utterances else {}
+    return means.means() | rates
+
+
+def _due(count: int, interval: int) -> bool:
+    return interval > 0 and count > 0 and count % interval == 0
