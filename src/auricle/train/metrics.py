@@ -179,15 +179,18 @@ class JsonLines:
 
     def __init__(self, path: Path, num_updates: int = 0) -> None:
         self._path = path
-        kept = list(self._kept(num_updates)) if num_updates > 0 and path.exists() else []
+        try:
+            kept = list(self._kept(num_updates)) if num_updates > 0 and path.exists() else []
+            atomic_write_text(path, "".join(f"{line}\n" for line in kept))
+            self._stream = open(path, "a", encoding="utf-8")  # noqa: SIM115 (closed by `close`)
+        except OSError as error:
+            raise UserError(f"cannot open {path}: {error.strerror or error}") from error
         self.last: dict[str, Any] = json.loads(kept[-1]) if kept else {}
-        atomic_write_text(path, "".join(f"{line}\n" for line in kept))
-        self._stream = open(path, "a", encoding="utf-8")  # noqa: SIM115 (closed by `close`)
 
     def _kept(self, num_updates: int) -> Iterator[str]:
         for line in self._path.read_text(encoding="utf-8", errors="replace").splitlines():
-            # A line that a crash cut short is no JSON.
-            with contextlib.suppress(json.JSONDecodeError):
+            # A crash can cut a line short.
+            with contextlib.suppress(ValueError, KeyError, TypeError):
                 if json.loads(line)["update"] <= num_updates:
                     yield line
 
@@ -206,7 +209,9 @@ class JsonLines:
 
     def close(self) -> None:
         """Close the file."""
-        self._stream.close()
+        # Each line was flushed when it was written; one that could not be has been complained of.
+        with contextlib.suppress(OSError):
+            self._stream.close()
 
 
 class Events:
