@@ -44,7 +44,7 @@ class Dictionary:
             counts: One a symbol; all 1 where there are none.
 
         Raises:
-            UserError: A symbol is there twice, is one of the special ones, or holds white space.
+            UserError: A symbol is there twice, is one of the special ones, or is empty or holds a space.
         """
         own = list(symbols)
         own_counts = [1] * len(own) if counts is None else list(counts)
@@ -59,8 +59,8 @@ class Dictionary:
                 f"symbol {twice!r} is in the dictionary twice ({' '.join(SPECIALS)} always are): remove one"
             )
         for symbol in own:
-            if symbol.split() != [symbol]:
-                raise UserError(f"symbol {symbol!r} is empty or holds white space: choose another")
+            if not symbol or " " in symbol or "\n" in symbol:
+                raise UserError(f"symbol {symbol!r} is empty or holds a space: labels are split at spaces")
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "Dictionary":
@@ -71,9 +71,9 @@ class Dictionary:
         """
         symbols, counts = [], []
         for number, line in enumerate(read_lines(path), start=1):
-            fields = line.split()
-            if not fields:
+            if not line.strip():
                 continue
+            fields = line.strip().rsplit(" ", 1)
             # fairseq marks a symbol that may stand twice, such as its own specials, with this flag
             if fields[-1] == "#fairseq:overwrite":
                 raise UserError(f"{path}:{number}: #fairseq:overwrite is not supported: remove the line")

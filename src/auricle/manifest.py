@@ -2,6 +2,7 @@
 
 import os
 import random
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -136,22 +137,26 @@ def scan(
     extensions: Sequence[str],
     path_must_contain: str | None = None,
     num_workers: int = _READERS,
-    on_progress: Callable[[int, int], None] | None = None,
 ) -> tuple[list[Entry], list[Broken]]:
-    """Find the audio under a folder and count its samples from the headers.
+    """Find the audio under a folder (see `find`) and count its samples (see `measure`)."""
+    return measure(folder, find(folder, extensions, path_must_contain), num_workers=num_workers)
+
+
+def find(
+    folder: str | os.PathLike[str], extensions: Sequence[str], path_must_contain: str | None = None
+) -> list[str]:
+    """Find files by their extension, in the folder and everything below it, through links too.
 
     Files come in the order of their paths, so that the same tree gives the same manifest anywhere; fairseq's
     order is that of the file system. Hidden files and folders are passed over, as a shell's `*` does.
 
     Args:
-        folder: Searched with everything below it, through links to folders too.
+        folder: Where to search.
         extensions: Such as "flac", with or without a dot, in any case.
         path_must_contain: Keep only files whose full path holds this text.
-        num_workers: Headers read at a time.
-        on_progress: Called with (files done, files in all).
 
     Returns:
-        The entries, and the files that were left out with the reason.
+        Paths relative to the folder.
 
     Raises:
         UserError: There is no such folder.
@@ -160,20 +165,44 @@ def scan(
     if not os.path.isdir(root):
         raise UserError(f"{folder}: no such folder")
     endings = tuple("." + extension.lower().lstrip(".") for extension in extensions)
-    paths = sorted(path for path in _walk(root) if path.lower().endswith(endings))
-    if path_must_contain is not None:
-        paths = [path for path in paths if path_must_contain in os.path.join(root, path)]
+    paths = (path for path in _walk(root) if path.lower().endswith(endings))
+    return sorted(path for path in paths if (path_must_contain or "") in os.path.join(root, path))
+
+
+def extensions_in(folder: str | os.PathLike[str]) -> Counter[str]:
+    """How many files of each extension (in lower case, with the dot) there are in a folder and below it."""
+    return Counter(os.path.splitext(path)[1].lower() for path in _walk(os.path.realpath(folder)))
+
+
+def measure(
+    folder: str | os.PathLike[str],
+    paths: Sequence[str],
+    *,
+    num_workers: int = _READERS,
+    on_progress: Callable[[], object] = lambda: None,
+) -> tuple[list[Entry], list[Broken]]:
+    """Count the samples of files from their headers.
+
+    Args:
+        folder: What the paths are relative to.
+        paths: The files.
+        num_workers: Headers read at a time.
+        on_progress: Called after each file.
+
+    Returns:
+        The entries, and the files that were left out with the reason.
+    """
+    root = os.path.realpath(folder)
     entries: list[Entry] = []
     broken: list[Broken] = []
     with ThreadPoolExecutor(num_workers) as pool:
         counted = pool.map(lambda path: _count(root, path), paths)
-        for done, (path, count) in enumerate(zip(paths, counted, strict=True), start=1):
+        for path, count in zip(paths, counted, strict=True):
             if isinstance(count, str):
                 broken.append((path, count))
             else:
                 entries.append(Entry(path, count, len(entries) + 2))
-            if on_progress is not None:
-                on_progress(done, len(paths))
+            on_progress()
     return entries, broken
 
 

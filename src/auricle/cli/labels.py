@@ -1,0 +1,86 @@
+"""``auricle labels``: letter labels, word labels and a dictionary from a table of transcripts."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from auricle.data.transcripts import PATH_COLUMNS, TEXT_COLUMNS, match, read_table, write_labels
+from auricle.dictionary import Dictionary, words_to_letters
+from auricle.errors import UserError
+from auricle.manifest import read_manifest
+
+DICTIONARY = "dict.ltr.txt"
+
+
+def command(
+    table: Annotated[
+        Path,
+        typer.Argument(
+            help="Transcripts: .tsv (with a header line, no quotes), .csv (with a header line) or .jsonl.",
+            show_default=False,
+        ),
+    ],
+    manifest: Annotated[Path, typer.Option(help="The .tsv that the labels go with.", show_default=False)],
+    output_dir: Annotated[
+        Path, typer.Option(help="Where to write; made where it does not exist.", show_default=False)
+    ],
+    output_name: Annotated[
+        str | None,
+        typer.Option(help="Name of the files without .ltr and .wrd.", show_default="the manifest's"),
+    ] = None,
+    path_column: Annotated[
+        str | None,
+        typer.Option(
+            help="Column with the audio's path or name.",
+            show_default=f"the first of {', '.join(PATH_COLUMNS)}",
+        ),
+    ] = None,
+    text_column: Annotated[
+        str | None,
+        typer.Option(
+            help="Column with the transcript.", show_default=f"the first of {', '.join(TEXT_COLUMNS)}"
+        ),
+    ] = None,
+    case: Annotated[
+        Literal["keep", "upper", "lower"],
+        typer.Option(help="Published models write upper case.", case_sensitive=False),
+    ] = "keep",
+    new_dictionary: Annotated[
+        bool,
+        typer.Option(
+            "--new-dictionary", help=f"Write {DICTIONARY} from these labels even where there is one already."
+        ),
+    ] = False,
+) -> None:
+    """Write NAME.ltr, NAME.wrd and dict.ltr.txt from a table of transcripts, in the order of a manifest.
+
+    The dictionary is written once: where there is one, such as when valid.tsv comes after train.tsv, it is
+    kept, and labels with a symbol that it lacks are refused.
+    """
+    listed = read_manifest(manifest)
+    texts = match(listed, read_table(table, path_column, text_column), table)
+    if case != "keep":
+        texts = [text.upper() if case == "upper" else text.lower() for text in texts]
+    output_dir.mkdir(parents=True, exist_ok=True)
+    _write_or_check(output_dir / DICTIONARY, [words_to_letters(text) for text in texts], new=new_dictionary)
+    name = output_name or manifest.stem
+    write_labels(output_dir, name, texts)
+    typer.echo(f"{output_dir / name}.ltr, {output_dir / name}.wrd: {len(texts)} utterances")
+    if empty := sum(not text for text in texts):
+        print(f"{empty} transcripts are empty", file=sys.stderr)
+
+
+def _write_or_check(path: Path, letters: Sequence[str], *, new: bool) -> None:
+    if new or not path.exists():
+        dictionary = Dictionary.from_labels(letters)
+        dictionary.save(path)
+        typer.echo(f"{path}: {len(dictionary)} symbols, special ones included")
+        return
+    unknown = Dictionary.load(path).unknown_symbols(" ".join(letters))
+    if unknown:
+        raise UserError(
+            f"{path} lacks {' '.join(unknown)}: mend the transcripts, or give --new-dictionary to write it anew"
+        )
