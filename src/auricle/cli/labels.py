@@ -19,6 +19,7 @@ def command(
     table: Annotated[
         Path,
         typer.Argument(
+            metavar="TABLE",
             help="Transcripts: .tsv (with a header line, no quotes), .csv (with a header line) or .jsonl.",
             show_default=False,
         ),
@@ -82,5 +83,5 @@ def _write_or_check(path: Path, letters: Sequence[str], *, new: bool) -> None:
     unknown = Dictionary.load(path).unknown_symbols(" ".join(letters))
     if unknown:
         raise UserError(
-            f"{path} lacks {' '.join(unknown)}: mend the transcripts, or give --new-dictionary to write it anew"
+            f"{path} lacks {' '.join(unknown)}: mend the transcripts, or write it anew with --new-dictionary"
         )

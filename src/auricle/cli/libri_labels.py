@@ -10,7 +10,9 @@ from auricle.manifest import read_manifest
 
 
 def command(
-    tsv: Annotated[Path, typer.Argument(help="A manifest of LibriSpeech.", show_default=False)],
+    tsv: Annotated[
+        Path, typer.Argument(metavar="TSV", help="A manifest of LibriSpeech.", show_default=False)
+    ],
     output_dir: Annotated[
         Path, typer.Option(help="Where to write; made where it does not exist.", show_default=False)
     ],

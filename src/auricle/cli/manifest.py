@@ -14,7 +14,9 @@ from auricle.manifest import Broken, extensions_in, find, measure, split, write_
 
 
 def command(
-    waves: Annotated[Path, typer.Argument(help="The folder of the audio.", show_default=False)],
+    waves: Annotated[
+        Path, typer.Argument(metavar="WAVES", help="The folder of the audio.", show_default=False)
+    ],
     dest: Annotated[Path, typer.Option(help="Where to write; made where it does not exist.")] = Path("."),
     ext: Annotated[
         list[str] | None,

@@ -68,13 +68,14 @@ def read_table(
 def match(manifest: Manifest, transcripts: dict[str, str], table: str | os.PathLike[str]) -> list[str]:
     """The transcript of every utterance of a manifest, in its order.
 
-    A table may name the audio by its path under the manifest's root or by its full path, with or without the
-    extension; or by the bare file name where no two utterances share it.
+    A table may name the audio by its path under the manifest's root, by its path from the table's own folder
+    or by its full path, with or without the extension; or by the bare file name where no two utterances share
+    it.
 
     Raises:
         UserError: Some utterances have no transcript.
     """
-    by_name = _by_name(transcripts)
+    by_name = _by_name(transcripts, os.path.abspath(os.path.dirname(table)))
     namesakes = Counter(PurePosixPath(entry.path).stem for entry in manifest.entries)
     found = []
     for entry in manifest.entries:
@@ -84,9 +85,10 @@ def match(manifest: Manifest, transcripts: dict[str, str], table: str | os.PathL
         found.append(next((by_name[name] for name in names if by_name.get(name) is not None), None))
     missing = [entry for entry, text in zip(manifest.entries, found, strict=True) if text is None]
     if missing:
+        first = f"{missing[0].path} ({manifest.source}:{missing[0].line})"
         raise UserError(
-            f"{table} has no transcript for {len(missing)} of {len(found)} utterances, such as "
-            f"{missing[0].path} ({manifest.source}:{missing[0].line}): add them or take these out of the manifest"
+            f"{table} has no transcript for {len(missing)} of {len(found)} utterances, such as {first}: "
+            "add them, or take these out of the manifest"
         )
     return [text for text in found if text is not None]
 
@@ -167,9 +169,13 @@ def _cell(row: Row, column: str | None, usual: Sequence[str], option: str, where
     return row[name]
 
 
-def _by_name(transcripts: dict[str, str]) -> dict[str, str | None]:
-    """Transcripts by path, with and without the extension; None where only the extensions tell two apart."""
+def _by_name(transcripts: dict[str, str], folder: str) -> dict[str, str | None]:
+    """Transcripts by path as it is and as counted from a folder, with and without the extension.
+
+    None stands where only the extensions tell two apart.
+    """
     exact: dict[str, str | None] = {os.path.normpath(path): text for path, text in transcripts.items()}
+    exact |= {os.path.normpath(os.path.join(folder, path)): text for path, text in transcripts.items()}
     bare: dict[str, str | None] = {}
     for path, text in exact.items():
         name = os.path.splitext(path)[0]
