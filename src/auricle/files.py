@@ -92,8 +92,12 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
         yield partial
         _sync_tree(partial)
         _swap_in(partial, folder)
-    except OSError as error:
-        raise UserError(f"cannot save {folder}: {_reason(error)}; {_what_is_kept(folder)}") from error
+    except (OSError, UserError) as error:
+        # A writer in the block, `atomic_write_bytes` for one, may have put its own words to a full disk.
+        cause = error.__cause__ if isinstance(error, UserError) else error
+        if not isinstance(cause, OSError):
+            raise
+        raise UserError(f"cannot save {folder}: {_reason(cause)}; {_what_is_kept(folder)}") from cause
     finally:
         # Also rubbish that a swap moved here. What cannot be removed now is removed by the next save.
         with contextlib.suppress(OSError):
