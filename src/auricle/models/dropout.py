@@ -4,6 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+_LEVELS = 2**16
+
 
 class Dropout(nn.Module):
     """Zeroes a share `p` of the values in training and scales the rest by 1 / (1 - p)."""
@@ -14,9 +16,7 @@ class Dropout(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape -> the same shape."""
-        if not self.training or self.p == 0.0:
-            return x
-        return dropout(x, self.p)
+        return dropout(x, self.p) if self.training and self.p > 0.0 else x
 
     def extra_repr(self) -> str:
         """For `print(model)`."""
@@ -25,7 +25,32 @@ class Dropout(nn.Module):
 
 def dropout(x: Tensor, p: float) -> Tensor:
     """`x` with a share `p` of its values zeroed and the rest scaled by 1 / (1 - p)."""
-    return F.dropout(x, p, training=True)
+    if x.device.type != "cpu" or p >= 1.0:
+        return F.dropout(x, p, training=True)
+    return _CPUDropout.apply(x, p)  # type: ignore[no-any-return,no-untyped-call]
+
+
+class _CPUDropout(torch.autograd.Function):
+    """Dropout from 16 random bits a value: a quarter of the random numbers that torch draws on a CPU.
+
+    The share is kept to 1 / 65536. The bits come from torch's CPU generator, one after the other, so they
+    do not depend on the number of threads.
+    """
+
+    @staticmethod
+    def forward(ctx: torch.autograd.function.FunctionCtx, x: Tensor, p: float) -> Tensor:
+        count = x.numel()
+        words = torch.empty((count + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
+        threshold = round(p * _LEVELS) - _LEVELS // 2
+        keep = (words.view(torch.int16)[:count] >= threshold).view(x.shape)
+        ctx.save_for_backward(keep)
+        ctx.scale = 1.0 / (1.0 - p)  # type: ignore[attr-defined]
+        return (x * keep).mul_(ctx.scale)  # type: ignore[attr-defined]
+
+    @staticmethod
+    def backward(ctx: torch.autograd.function.FunctionCtx, *gradients: Tensor) -> tuple[Tensor, None]:
+        (keep,) = ctx.saved_tensors  # type: ignore[attr-defined]
+        return (gradients[0] * keep).mul_(ctx.scale), None  # type: ignore[attr-defined]
 
 
 def layers_to_run(num_layers: int, layerdrop: float, training: bool) -> list[bool]:
