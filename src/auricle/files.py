@@ -52,7 +52,7 @@ def atomic_write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
 
 
 def atomic_write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Put `text` in the file `path` as UTF-8 (surrogate escapes as their bytes), as `atomic_write_bytes` does."""
+    """Put `text` in a file as UTF-8, surrogate escapes as their bytes, as `atomic_write_bytes` does."""
     atomic_write_bytes(path, text.encode(errors="surrogateescape"))
 
 

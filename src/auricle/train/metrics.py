@@ -111,6 +111,7 @@ class RunLog:
         # The seconds of a run that goes on are counted on from those of its last line.
         self._started = clock() - self._lines.last.get("wall_seconds", 0.0)
         self._speed = Speed(clock)
+        self._unwritten: tuple[int, int, float] | None = None  # update, epoch and rate of the last one
 
     def __enter__(self) -> "RunLog":
         return self
@@ -118,7 +119,11 @@ class RunLog:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        try:
+            if error is None:  # updates since the last full interval
+                self._write_train()
+        finally:
+            self.close()
 
     def update(self, num_updates: int, *, epoch: int, lr: float, audio_seconds: float) -> None:
         """Note the end of an update, after `train` has been told of it.
@@ -131,11 +136,19 @@ class RunLog:
         """
         self._speed.add(audio_seconds)
         rates = self._speed.rates()
+        self._unwritten = (num_updates, epoch, lr)
         if num_updates % self._log_interval == 0 or num_updates == self._total_updates:
-            self.record("train", num_updates, {"epoch": epoch, **self.train.means(), "lr": lr, **rates})
+            self._write_train()
             self.train.reset()
             self._speed.reset()
         self._display.advance(num_updates, rates)
+
+    def _write_train(self) -> None:
+        if self._unwritten:
+            num_updates, epoch, lr = self._unwritten
+            values = {"epoch": epoch, **self.train.means(), "lr": lr, **self._speed.rates()}
+            self.record("train", num_updates, values)
+            self._unwritten = None
 
     def record(self, split: str, num_updates: int, values: Mapping[str, float]) -> None:
         """Write one line of `values` (such as ``RunningMeans.means()``) for a split or subset."""

@@ -181,6 +181,17 @@ def test_a_resumed_run_goes_on_where_its_log_is(tmp_path: Path) -> None:
     assert [record["wall_seconds"] for record in records(tmp_path)] == [4.0, 8.0, 12.0]
 
 
+def test_what_the_last_interval_left_over_is_logged_at_the_end(tmp_path: Path) -> None:
+    clock, stream = Clock(), io.StringIO()
+    with RunLog(tmp_path, log_interval=2, stream=stream, clock=clock) as log:
+        train(log, clock, range(1, 4))
+        log.say("done: 3 updates")
+    with RunLog(tmp_path, num_updates=3, log_interval=2, stream=stream, clock=clock):
+        pass
+    assert [(record["update"], record["loss"]) for record in records(tmp_path)] == [(2, 1.5), (3, 3.0)]
+    assert "done: 3 updates\n" in stream.getvalue()
+
+
 def test_events_are_one_folder_a_split(tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
