@@ -19,9 +19,9 @@ def key(default: Any, about: str) -> Any:
     return dataclasses.field(default=default, metadata={"about": about})
 
 
-def measured(factory: Callable[[], Any], about: str) -> Any:
+def measured(factory: Callable[[], Any], about: str, *, inert: bool = False) -> Any:
     """Declares a key whose default depends on the machine."""
-    return dataclasses.field(default_factory=factory, metadata={"about": about})
+    return dataclasses.field(default_factory=factory, metadata={"about": about, "inert": inert})
 
 
 def linked(source: str, about: str) -> Any:

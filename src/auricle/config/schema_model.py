@@ -1,6 +1,5 @@
 """The keys of the group `model`, one dataclass a family, in fairseq's words and with its defaults."""
 
-# ruff: noqa: RUF009  (every default is made by a function that declares a key with its meaning)
 from dataclasses import dataclass
 from typing import Literal
 
@@ -88,7 +87,7 @@ class Wav2Vec2Keys(SpanMasking):
         (2.0, 0.5, 0.999995), "Gumbel temperature: start, end, factor an update."
     )
     max_positions: int = inert(100000, "Longest input of an encoder with a table of positions.")
-    checkpoint_activations: bool = key(False, "Recompute activations in the backward pass to save memory.")
+    checkpoint_activations: bool = inert(False, "Recompute activations in the backward pass to save memory.")
     required_seq_len_multiple: int = key(2, "Frames are padded to a multiple of this inside the encoder.")
     crop_seq_to_multiple: int = key(1, "Frames are cropped to a multiple of this.")
     depthwise_conv_kernel_size: int = key(31, "Kernel of a Conformer's depth-wise convolution, in frames.")
@@ -140,7 +139,7 @@ class FineTuningKeys(SpanMasking):
     )
     offload_activations: bool = inert(False, "Keep activations in host memory.")
     min_params_to_wrap: int = inert(100_000_000, "Smallest layer that sharded training wraps.")
-    checkpoint_activations: bool = key(False, "Recompute activations in the backward pass to save memory.")
+    checkpoint_activations: bool = inert(False, "Recompute activations in the backward pass to save memory.")
     ddp_backend: str = inert_link("distributed_training.ddp_backend", "How workers exchange gradients.")
     zero_mask: bool = inert(False, "Mask with zeros, in other encoders.")
     load_ema: bool = inert(False, "Load averaged weights of other encoders.")

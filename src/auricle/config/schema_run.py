@@ -18,16 +18,18 @@ def _num_gpus() -> int:
 class CommonKeys:
     """Logging, seed and number format."""
 
-    no_progress_bar: bool = key(False, "Plain lines instead of a progress bar.")
+    no_progress_bar: bool = inert(False, "A bar is shown on a terminal only, plain lines elsewhere.")
     log_interval: int = key(100, "Updates between two lines of the log.")
-    log_format: Literal["none", "simple", "json", "tqdm"] | None = key(
+    log_format: Literal["none", "simple", "json", "tqdm"] | None = inert(
         None,
         "Progress on the terminal: json and simple give plain lines, tqdm a bar; log.jsonl comes anyway.",
     )
     log_file: str | None = inert(None, "Second log file; ours is log.jsonl in the run folder.")
     aim_repo: str | None = inert(None, "Log server.")
     aim_run_hash: str | None = inert(None, "Run on that server.")
-    tensorboard_logdir: str | None = key(None, "Folder for TensorBoard, relative to the run folder.")
+    tensorboard_logdir: str | None = inert(
+        None, "Folder of TensorBoard; events go to the run folder's tensorboard/."
+    )
     wandb_project: str | None = inert(None, "Project on a log server.")
     azureml_logging: bool | None = inert(False, "Log server.")
     seed: int = key(1, "Seed of weights, order, crops, masks, distractors and dropout.")
@@ -55,7 +57,7 @@ class CommonKeys:
     all_gather_list_size: int = inert(16384, "Bytes workers exchange for logging.")
     model_parallel_size: int = inert(1, "GPUs that share one model.")
     quantization_config_path: str | None = inert(None, "Weight quantisation.")
-    profile: bool = key(False, "Record a trace of a few updates.")
+    profile: bool = inert(False, "Record a trace of a few updates.")
     reset_logging: bool = inert(False, "Set up logging anew.")
     suppress_crashes: bool = inert(False, "Return from a crash in a hyper-parameter search.")
     use_plasma_view: bool = inert(False, "Share the data set between processes.")
@@ -85,12 +87,12 @@ class DatasetKeys:
     validate_interval: int = key(1, "Epochs between two validations.")
     validate_interval_updates: int = key(0, "Updates between two validations; 0: go by epochs.")
     validate_after_updates: int = key(0, "No validation before this many updates.")
-    fixed_validation_seed: int | None = key(None, "Seed of the masks and distractors of validation.")
+    fixed_validation_seed: int | None = inert(None, "Validation always draws the same masks and distractors.")
     disable_validation: bool = key(False, "Never validate.")
     max_tokens_valid: int | None = linked("dataset.max_tokens", "Samples in a batch of validation.")
     batch_size_valid: int | None = linked("dataset.batch_size", "Utterances in a batch of validation.")
-    max_valid_steps: int | None = key(None, "Batches a validation stops after.")
-    curriculum: int = key(0, "First epochs in which batches come in order of length, not shuffled.")
+    max_valid_steps: int | None = inert(None, "Batches a validation stops after.")
+    curriculum: int = inert(0, "First epochs in which batches come in order of length, not shuffled.")
     gen_subset: str = inert("test", "Manifest of evaluation; see `auricle evaluate --subset`.")
     num_shards: int = inert(1, "Parts of the data; the engine sets it.")
     shard_id: int = inert(0, "Part of this worker; the engine sets it.")
@@ -109,12 +111,14 @@ class DistributedKeys:
     distributed_world_size: int = measured(
         _num_gpus, "Workers; those that the machine lacks are simulated by accumulating gradients."
     )
-    distributed_num_procs: int | None = measured(_num_gpus, "Processes on this machine.")
+    distributed_num_procs: int | None = measured(_num_gpus, "Processes on this machine.", inert=True)
     distributed_rank: int | None = inert(0, "Number of this worker.")
     distributed_backend: str = inert("nccl", "Library of communication.")
     distributed_init_method: str | None = inert(None, "How workers find each other.")
     distributed_port: int = inert(-1, "Port they use.")
-    device_id: int = measured(lambda: int(os.environ.get("LOCAL_RANK", "0")), "GPU of this process.")
+    device_id: int = measured(
+        lambda: int(os.environ.get("LOCAL_RANK", "0")), "GPU of this process.", inert=True
+    )
     distributed_no_spawn: bool = inert(False, "Do not start processes.")
     ddp_backend: str = inert("pytorch_ddp", "How workers exchange gradients.")
     ddp_comm_hook: str = inert("none", "Compression of gradients.")
@@ -128,7 +132,7 @@ class DistributedKeys:
     slowmo_momentum: float | None = inert(None, "Momentum of an outer optimiser.")
     slowmo_base_algorithm: str = inert("localsgd", "Its inner algorithm.")
     localsgd_frequency: int = inert(3, "Updates between two averages.")
-    nprocs_per_node: int = measured(_num_gpus, "Processes a machine.")
+    nprocs_per_node: int = measured(_num_gpus, "Processes a machine.", inert=True)
     pipeline_model_parallel: bool = inert(False, "Split layers over GPUs.")
     pipeline_balance: str | None = inert(None, "Layers a GPU.")
     pipeline_devices: str | None = inert(None, "GPUs of the parts.")
@@ -162,7 +166,7 @@ class OptimizationKeys:
     lr: tuple[float, ...] = key((0.25,), "Learning rate.")
     stop_min_lr: float = key(-1.0, "Training stops when the rate falls to this.")
     use_bmuf: bool = inert(False, "Block-wise averaging of workers.")
-    skip_remainder_batch: bool | None = key(
+    skip_remainder_batch: bool | None = inert(
         False, "Leave out the last update of an epoch if it lacks batches."
     )
     debug_param_names: bool = inert(False, "Names of parameters in the optimiser.")
@@ -173,15 +177,15 @@ class CheckpointKeys:
     """What is kept of a run, and what it starts from."""
 
     save_dir: str = key("checkpoints", "Run folder; where it is not given, runs/NAME-OF-RECIPE.")
-    restore_file: str = key(
-        "checkpoint_last.pt", "Checkpoint to continue from; by default the run folder's last."
+    restore_file: str = inert(
+        "checkpoint_last.pt", "A run always continues from the last checkpoint of its folder."
     )
     continue_once: str | None = inert(None, "Checkpoint to continue from, the first time.")
     finetune_from_model: str | None = key(None, "Checkpoint whose weights training starts from.")
-    reset_dataloader: bool = key(False, "Do not restore the position in the data.")
+    reset_dataloader: bool = inert(False, "Do not restore the position in the data.")
     reset_lr_scheduler: bool = inert(False, "Do not restore the scheduler; ours has no state.")
-    reset_meters: bool = key(False, "Do not restore the best value so far.")
-    reset_optimizer: bool = key(False, "Do not restore the optimiser.")
+    reset_meters: bool = inert(False, "Do not restore the best value so far.")
+    reset_optimizer: bool = inert(False, "Do not restore the optimiser.")
     optimizer_overrides: str = inert(
         "{}", "Optimiser options changed on restoring; the recipe's always hold."
     )
@@ -189,12 +193,14 @@ class CheckpointKeys:
     save_interval_updates: int = key(0, "Updates between two checkpoints; 0: go by epochs.")
     keep_interval_updates: int = key(-1, "Checkpoints of that kind that are kept; -1: all.")
     keep_interval_updates_pattern: int = inert(-1, "Checkpoints at multiples of this are kept for good.")
-    keep_last_epochs: int = key(-1, "Checkpoints of epochs that are kept; -1: all.")
-    keep_best_checkpoints: int = key(-1, "Best checkpoints that are kept.")
+    keep_last_epochs: int = inert(-1, "Checkpoints of epochs that are kept; -1: all.")
+    keep_best_checkpoints: int = inert(-1, "Best checkpoints that are kept.")
     no_save: bool = key(False, "Write no checkpoints.")
-    no_epoch_checkpoints: bool = key(False, "Keep only last and best, none of single epochs.")
-    no_last_checkpoints: bool = key(False, "Write no last checkpoint.")
-    no_save_optimizer_state: bool = key(False, "Leave the optimiser's state out of checkpoints.")
+    no_epoch_checkpoints: bool = inert(
+        False, "None of single epochs are kept, only last, best and those of updates."
+    )
+    no_last_checkpoints: bool = inert(False, "Write no last checkpoint.")
+    no_save_optimizer_state: bool = inert(False, "Leave the optimiser's state out of checkpoints.")
     best_checkpoint_metric: str = key("loss", "Value of validation that decides which is best.")
     maximize_best_checkpoint_metric: bool = key(False, "Larger is better.")
     patience: int = key(-1, "Validations without a better value after which training stops; -1: never.")

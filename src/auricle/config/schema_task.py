@@ -1,6 +1,5 @@
 """The keys of the groups `task`, `criterion`, `optimizer` and `lr_scheduler`, one dataclass a variant."""
 
-# ruff: noqa: RUF009  (every default is made by a function that declares a key with its meaning)
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -31,7 +30,7 @@ class AudioKeys:
         None, "Masks drawn by data workers; ours always are."
     )
     post_save_script: str | None = inert(None, "Program run after each save.")
-    subsample: float = key(1.0, "Share of the training set that is used.")
+    subsample: float = inert(1.0, "Share of the training set that is used.")
     seed: int = linked("common.seed", "Seed of the order of utterances and of crops.")
     precompute_mask_indices: bool = inert(False, "Older word for precompute_mask_config.")
     inferred_w2v_config: dict[str, Any] | None = inert(
@@ -62,7 +61,7 @@ class FinetuningKeys(AudioKeys):
     eval_bleu_remove_bpe: str | None = inert(None, "Units that are joined before BLEU.")
     eval_bleu_args: str = inert("{}", "Search options of BLEU.")
     eval_bleu_print_samples: bool = inert(False, "Print translations.")
-    autoregressive: bool = key(False, "Targets for a model that generates text.")
+    autoregressive: bool = inert(False, "Targets for a model that generates text.")
     target_dictionary: str | None = key(None, "Dictionary used in place of the data folder's.")
 
 
@@ -78,7 +77,7 @@ class ContrastiveKeys:
     loss_weights: tuple[float, ...] | None = key(
         None, "Weights of the penalties: diversity, size of the features."
     )
-    log_keys: tuple[str, ...] = key((), "Outputs of the model to log.")
+    log_keys: tuple[str, ...] = inert((), "What to log; all is logged.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,13 +87,13 @@ class CTCLossKeys:
     _name: Literal["ctc"] = "ctc"
     zero_infinity: bool = key(False, "Count labels that cannot fit the audio as zero loss, not as infinite.")
     sentence_avg: bool = linked("optimization.sentence_avg", "Normalise by utterances instead of by labels.")
-    post_process: str = key("letter", "How units become words for the word error rate.")
-    wer_kenlm_model: str | None = key(None, "Language model of the word error rate while training.")
-    wer_lexicon: str | None = key(None, "Its lexicon.")
-    wer_lm_weight: float = key(2.0, "Its weight.")
-    wer_word_score: float = key(-1.0, "Score added for each word.")
-    wer_sil_weight: float = key(0.0, "Score added for each silence.")
-    wer_args: tuple[str, str, float, float] | None = key(
+    post_process: str = inert("letter", "How units become words for the word error rate.")
+    wer_kenlm_model: str | None = inert(None, "Language model of the word error rate while training.")
+    wer_lexicon: str | None = inert(None, "Its lexicon.")
+    wer_lm_weight: float = inert(2.0, "Its weight.")
+    wer_word_score: float = inert(-1.0, "Score added for each word.")
+    wer_sil_weight: float = inert(0.0, "Score added for each silence.")
+    wer_args: tuple[str, str, float, float] | None = inert(
         None, "The same four in one: model, lexicon, weight, word score."
     )
 

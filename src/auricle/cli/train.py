@@ -1,0 +1,73 @@
+"""``auricle train``: a recipe, with what the command line changes in it, to a run folder."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def command(
+    context: typer.Context,
+    config_name: Annotated[
+        str | None,
+        typer.Option(
+            "--config-name", help="Recipe to train with, with or without .yaml.", show_default=False
+        ),
+    ] = None,
+    config_dir: Annotated[
+        Path | None,
+        typer.Option("--config-dir", help="Folder of recipes; without it, those shipped are meant."),
+    ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", help="Check the recipe and model.w2v_path, print the recipe in full, and leave."
+        ),
+    ] = False,
+    help_keys: Annotated[
+        bool, typer.Option("--help-keys", help="List every key with its type, default and meaning.")
+    ] = False,
+    list_recipes: Annotated[
+        bool, typer.Option("--list-recipes", help="List the recipes shipped with the package.")
+    ] = False,
+) -> None:
+    """Pre-trains or fine-tunes a model with a recipe.
+
+    auricle train [DATA] --config-name NAME [KEY=VALUE ...] [--some-key VALUE ...]
+
+    DATA is the folder with train.tsv and valid.tsv, and for fine-tuning also
+    train.ltr, valid.ltr and dict.ltr.txt; task.data=DATA means the same.
+
+    A recipe is changed in Hydra's words (dataset.max_tokens=640000,
+    +optimization.update_freq=[4], ~model.mask_length, lr_scheduler=cosine) or
+    by a flag named like a key (--max-tokens 640000). fairseq's flat command
+    lines (--arch, --task, --criterion, ...) need no recipe.
+
+    The run folder is runs/NAME, or --save-dir. Training goes on from its last
+    checkpoint where there is one; Ctrl-C saves and leaves.
+
+    auricle train data/ --config-name small_pretrain
+
+    auricle train data/ --config-name small_ctc --w2v-path runs/small_pretrain
+    """
+    from auricle.config.load import load_recipe, recipe_names, recipe_yaml
+    from auricle.config.overrides import Flag, sort_words
+
+    if help_keys or list_recipes:
+        from auricle.config.describe import key_listing
+
+        print(key_listing() if help_keys else "\n".join(recipe_names()))
+        return
+    words = sort_words(context.args)
+    flags = words.flags if words.data is None else (Flag("data", words.data), *words.flags)
+    recipe = load_recipe(config_name, config_dir=config_dir, overrides=words.overrides, flags=flags)
+    if dry_run:
+        from auricle.config.build import pretrained_encoder
+
+        pretrained_encoder(recipe)
+        sys.stdout.write(recipe_yaml(recipe))
+        return
+    from auricle.config.build import build_run
+
+    build_run(recipe).run()

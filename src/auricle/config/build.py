@@ -1,0 +1,424 @@
+"""From a recipe to the objects of a run: model, data, schedule, optimizer, loop.
+
+fairseq's words for a model become ours through the tables of `convert/keys.py`, which checkpoints need too.
+"""
+
+import logging
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from auricle.config.load import as_mapping, recipe_yaml
+from auricle.config.schema import Recipe
+from auricle.config.schema_model import CTCKeys, FineTuningKeys, Wav2Vec2Keys
+from auricle.config.schema_task import (
+    ContrastiveKeys,
+    CosineKeys,
+    CTCLossKeys,
+    FixedKeys,
+    InverseSqrtKeys,
+    PolynomialKeys,
+    TriStageKeys,
+)
+from auricle.convert.fairseq_config import config_from_fairseq, ctc_config_from_fairseq
+from auricle.convert.load import Loaded, load
+from auricle.data.dataset import SpeechDataset
+from auricle.data.loader import BatchLoader
+from auricle.dictionary import Dictionary
+from auricle.errors import UserError
+from auricle.files import atomic_write_text
+from auricle.manifest import read_labels, read_manifest
+from auricle.models.build import Model, build_model
+from auricle.models.config import CTCConfig, ModelConfig, Wav2Vec2Config
+from auricle.models.ctc import Wav2Vec2CTC
+from auricle.train.draws import Draws, SeededDraws
+from auricle.train.loop import LoopOptions, Trainer
+from auricle.train.objective import CTCObjective, Objective, PretrainingObjective
+from auricle.train.optim import Adam
+from auricle.train.schedule import Cosine, Fixed, InverseSqrt, PolynomialDecay, Schedule, TriStage
+from auricle.train.step import LossScale, Precision, Step
+
+_log = logging.getLogger(__name__)
+
+_NAMED = 5
+"""Set-aside utterances named on the terminal; the rest stands in the run folder."""
+
+
+def build_run(recipe: Recipe, *, draws: Draws | None = None) -> Trainer:
+    """Everything a run needs, ready to `run()`; writes `recipe.yaml` into the run folder.
+
+    Args:
+        recipe: What to do.
+        draws: Where masks, distractors and noise come from; by default, drawn from `common.seed`.
+
+    Raises:
+        UserError: the recipe asks for what is not there or does not fit together.
+    """
+    model_keys = recipe.model
+    if not isinstance(model_keys, Wav2Vec2Keys | CTCKeys):
+        raise UserError(
+            f"this version trains the models wav2vec2 and wav2vec_ctc; {model_keys._name} can only be "
+            "resolved, with --dry-run"
+        )
+    folder = Path(recipe.checkpoint.save_dir).expanduser()
+    dictionary = read_dictionary(recipe) if isinstance(model_keys, CTCKeys) else None
+    torch.manual_seed(recipe.common.seed)
+    model = initial_model(recipe, dictionary).to(_device(recipe))
+    accumulated = _workers_to_simulate(recipe)
+    train = _loader(recipe, model, dictionary, recipe.dataset.train_subset, train=True)
+    valid = {
+        subset: _loader(recipe, model, dictionary, subset, train=False) for subset in _valid_subsets(recipe)
+    }
+    atomic_write_text(folder / "recipe.yaml", recipe_yaml(recipe))
+    for subset, loader in {recipe.dataset.train_subset: train, **valid}.items():
+        _report_set_aside(folder, subset, loader)
+    return Trainer(
+        folder=folder,
+        model=model,
+        dictionary=dictionary,
+        step=_step(recipe, model, dictionary, draws or SeededDraws(recipe.common.seed), accumulated),
+        schedule=schedule(recipe),
+        train=train,
+        valid=valid,
+        options=_loop_options(recipe, accumulated),
+    )
+
+
+# --- the model
+
+
+def initial_model(recipe: Recipe, dictionary: Dictionary | None) -> Model:
+    """The network a run starts from: with a pre-trained encoder, another model's weights, or fresh ones.
+
+    Raises:
+        UserError: a checkpoint is missing, of another kind, or was trained on other audio.
+    """
+    keys = recipe.model
+    encoder = pretrained_encoder(recipe)
+    model = build_model(model_config(recipe, encoder, len(dictionary) if dictionary else 0))
+    if encoder.loaded and isinstance(model, Wav2Vec2CTC):
+        wanted, given = model.encoder.state_dict(), _encoder_weights(encoder.loaded)
+        _check_weights(wanted, given, f"model.w2v_path={encoder.loaded.source}")
+        model.encoder.load_state_dict({name: given[name] for name in wanted})
+    if recipe.checkpoint.finetune_from_model is not None:
+        path = recipe.checkpoint.finetune_from_model
+        start = load(path).model.state_dict()
+        _check_weights(model.state_dict(), start, f"checkpoint.finetune_from_model={path}")
+        model.load_state_dict({name: start[name] for name in model.state_dict()})
+    if isinstance(keys, CTCKeys) and keys.freeze_regex is not None:
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad_(re.search(keys.freeze_regex, name) is None)
+    return model
+
+
+@dataclass(frozen=True, slots=True)
+class Pretrained:
+    """The encoder that fine-tuning starts from.
+
+    Attributes:
+        config: What it was pre-trained with; None where the run pre-trains one itself.
+        loaded: The checkpoint whose weights are taken; None for random weights.
+    """
+
+    config: Wav2Vec2Config | None = None
+    loaded: Loaded | None = None
+
+
+def pretrained_encoder(recipe: Recipe) -> Pretrained:
+    """Opens `model.w2v_path`, or reads the architecture in `model.w2v_args`.
+
+    Raises:
+        UserError: the file does not open, or it and the recipe disagree on `normalize`.
+    """
+    keys, task = recipe.model, recipe.task
+    if not isinstance(keys, FineTuningKeys):
+        return Pretrained()
+    if keys.w2v_path is None:
+        assert keys.w2v_args is not None  # load_recipe has seen to it
+        return Pretrained(_pretraining_config(keys.w2v_args.model, recipe))
+    loaded = load(Path(keys.w2v_path).expanduser())
+    config = loaded.config.encoder if isinstance(loaded.config, CTCConfig) else loaded.config
+    for word, asked, trained in (
+        ("normalize", task.normalize, config.normalize),
+        ("sample_rate", task.sample_rate, config.sample_rate),
+    ):
+        if asked != trained:
+            raise UserError(
+                f"task.{word}={_yaml(asked)} of the recipe does not go with {keys.w2v_path}, which was "
+                f"trained with {word}={_yaml(trained)}: add task.{word}={_yaml(trained)}, or choose another "
+                "checkpoint"
+            )
+    return Pretrained(config, None if keys.no_pretrained_weights else loaded)
+
+
+def model_config(recipe: Recipe, encoder: Pretrained, num_labels: int) -> ModelConfig:
+    """The model that a recipe describes, in the words of `auricle.models`."""
+    if isinstance(recipe.model, Wav2Vec2Keys):
+        return _pretraining_config(recipe.model, recipe)
+    assert encoder.config is not None
+    return ctc_config_from_fairseq(as_mapping(recipe.model), encoder.config, num_labels)
+
+
+def _pretraining_config(keys: Wav2Vec2Keys, recipe: Recipe) -> Wav2Vec2Config:
+    audio = {"normalize": recipe.task.normalize, "sample_rate": recipe.task.sample_rate}
+    return config_from_fairseq(as_mapping(keys) | audio)
+
+
+def _encoder_weights(loaded: Loaded) -> dict[str, torch.Tensor]:
+    model: torch.nn.Module = loaded.model
+    return (model.encoder if isinstance(model, Wav2Vec2CTC) else model).state_dict()
+
+
+def _check_weights(wanted: Mapping[str, Any], given: Mapping[str, Any], where: str) -> None:
+    wrong = [n for n in wanted if n not in given or given[n].shape != wanted[n].shape]
+    if wrong:
+        raise UserError(f"{where} is of another architecture: it has no {wrong[0]} of the recipe's shape")
+
+
+def _yaml(value: object) -> str:
+    return str(value).lower()
+
+
+# --- the data
+
+
+def read_dictionary(recipe: Recipe) -> Dictionary:
+    """The dictionary of a fine-tuning recipe's labels.
+
+    Raises:
+        UserError: the recipe names no labels, or the dictionary is missing.
+    """
+    task = recipe.task
+    if task.labels is None:
+        raise UserError("task.labels is not set: give the suffix of the label files, such as task.labels=ltr")
+    own = getattr(task, "target_dictionary", None)
+    return Dictionary.load(Path(own).expanduser() if own else _data(recipe) / f"dict.{task.labels}.txt")
+
+
+def _data(recipe: Recipe) -> Path:
+    folder = Path(recipe.task.data).expanduser()
+    if not folder.is_dir():
+        raise UserError(
+            f"task.data={recipe.task.data}: there is no such folder; make it with `auricle manifest`"
+        )
+    return folder
+
+
+def _valid_subsets(recipe: Recipe) -> list[str]:
+    if recipe.dataset.disable_validation:
+        return []
+    return [name.strip() for name in recipe.dataset.valid_subset.split(",")]
+
+
+def _loader(
+    recipe: Recipe, model: Model, dictionary: Dictionary | None, subset: str, *, train: bool
+) -> BatchLoader:
+    task, data = recipe.task, recipe.dataset
+    manifest = read_manifest(_data(recipe) / f"{subset}.tsv")
+    encoder = model.encoder if isinstance(model, Wav2Vec2CTC) else model
+    dataset = SpeechDataset(
+        manifest,
+        labels=read_labels(_data(recipe) / f"{subset}.{task.labels}", manifest) if dictionary else None,
+        dictionary=dictionary,
+        sample_rate=task.sample_rate,
+        normalize=task.normalize,
+        min_sample_size=task.min_sample_size,
+        max_sample_size=task.max_sample_size,
+        num_frames=encoder.num_frames,
+    )
+    return BatchLoader(
+        dataset,
+        max_tokens=data.max_tokens if train else data.max_tokens_valid,
+        batch_size=data.batch_size if train else data.batch_size_valid,
+        required_batch_size_multiple=data.required_batch_size_multiple,
+        seed=task.seed,
+        num_workers=data.num_workers,
+        pad=task.enable_padding or dictionary is not None,
+        shuffle=train,
+        drop_remainder=data.drop_remainder and train,
+    )
+
+
+def _report_set_aside(folder: Path, subset: str, loader: BatchLoader) -> None:
+    """Names what is left out of a subset: the first few on the terminal, all in the run folder."""
+    if not loader.set_aside:
+        return
+    listing = folder / f"set_aside.{subset}.tsv"
+    atomic_write_text(listing, "".join(f"{item.name}\t{item.reason}\n" for item in loader.set_aside))
+    for item in loader.set_aside[:_NAMED]:
+        _log.info("set aside %s: %s", item.name, item.reason)
+    _log.info("%s: %d utterances set aside, listed in %s", subset, len(loader.set_aside), listing)
+
+
+# --- optimisation
+
+
+def schedule(recipe: Recipe) -> Schedule:
+    """The learning-rate schedule of a recipe.
+
+    Raises:
+        UserError: its phases or its length are not given, or there are several rates.
+    """
+    keys = recipe.lr_scheduler
+    if len(keys.lr) != 1:
+        raise UserError(
+            f"optimization.lr={list(keys.lr)}: give one learning rate, as in optimization.lr=[0.0005]"
+        )
+    lr = keys.lr[0]
+    match keys:
+        case PolynomialKeys():
+            total = _limit(keys.total_num_update)
+            return PolynomialDecay(lr, total, keys.warmup_updates, keys.end_learning_rate, keys.power)
+        case TriStageKeys(phase_ratio=None):
+            return TriStage(
+                lr,
+                keys.warmup_steps,
+                keys.hold_steps,
+                keys.decay_steps,
+                keys.init_lr_scale,
+                keys.final_lr_scale,
+            )
+        case TriStageKeys(phase_ratio=ratio):
+            return TriStage.from_phase_ratio(
+                lr, keys.max_update, ratio or (), keys.init_lr_scale, keys.final_lr_scale
+            )
+        case CosineKeys():
+            return _cosine(keys, lr)
+        case InverseSqrtKeys():
+            return InverseSqrt(lr, keys.warmup_updates, max(keys.warmup_init_lr, 0.0))
+        case FixedKeys():
+            return Fixed(lr, keys.warmup_updates)
+
+
+def _cosine(keys: CosineKeys, lr: float) -> Cosine:
+    period = keys.lr_period_updates
+    return Cosine(
+        lr,
+        period_updates=period if period > 0 else keys.max_update - keys.warmup_updates,
+        warmup_updates=keys.warmup_updates,
+        warmup_init_lr=None if keys.warmup_init_lr < 0 else keys.warmup_init_lr,
+        min_lr=keys.min_lr,
+        period_mult=keys.t_mult,
+        shrink=keys.lr_shrink,
+    )
+
+
+def _limit(updates: float) -> float:
+    if updates <= 0:
+        raise UserError("the learning rate falls until optimization.max_update: set it above 0")
+    return updates
+
+
+def _step(
+    recipe: Recipe, model: Model, dictionary: Dictionary | None, draws: Draws, accumulated: int
+) -> Step:
+    common, keys = recipe.common, recipe.optimizer
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    if not trained:
+        raise UserError("model.freeze_regex leaves nothing to train: choose a pattern that matches less")
+    window = common.amp_scale_window if common.amp else common.fp16_scale_window
+    batches = accumulated * recipe.optimization.update_freq[0]
+    return Step(
+        model,
+        _objective(recipe, model, dictionary, draws),
+        Adam(trained, keys.adam_betas, keys.adam_eps, keys.weight_decay),
+        seed=common.seed,
+        precision=_precision(recipe, trained[0].device),
+        clip_norm=recipe.optimization.clip_norm,
+        loss_scale=LossScale(
+            value=common.amp_init_scale if common.amp else common.fp16_init_scale,
+            window=window or max(1, 2**14 // batches),  # fairseq's default
+            smallest=common.min_loss_scale,
+        ),
+    )
+
+
+def _objective(recipe: Recipe, model: Model, dictionary: Dictionary | None, draws: Draws) -> Objective:
+    keys = recipe.criterion
+    if isinstance(keys, CTCLossKeys):
+        assert isinstance(model, Wav2Vec2CTC) and isinstance(recipe.model, CTCKeys) and dictionary is not None
+        return CTCObjective(
+            model,
+            draws,
+            dictionary,
+            zero_infinity=keys.zero_infinity,
+            sentence_avg=keys.sentence_avg,
+            freeze_updates=recipe.model.freeze_finetune_updates,
+        )
+    assert not isinstance(model, Wav2Vec2CTC)
+    return PretrainingObjective(model, draws, _loss_weights(keys, model.config))
+
+
+def _loss_weights(keys: ContrastiveKeys, config: Wav2Vec2Config) -> tuple[float, ...]:
+    if not keys.infonce:
+        raise UserError("wav2vec2 is trained with criterion.infonce=true: set it")
+    weights, num_penalties = keys.loss_weights or (), 2 if config.quantizer else 1
+    if len(weights) == 1:
+        return weights * num_penalties  # one weight stands for all, as in fairseq
+    if weights and len(weights) != num_penalties:
+        raise UserError(
+            f"criterion.loss_weights has {len(weights)} weights, the model {num_penalties} penalties: "
+            "give one for each (diversity where it quantises, then size of the features)"
+        )
+    return weights
+
+
+def _precision(recipe: Recipe, device: torch.device) -> Precision:
+    common = recipe.common
+    if common.bf16 or common.memory_efficient_bf16:
+        return "bf16"
+    if not (common.fp16 or common.memory_efficient_fp16 or common.amp):
+        return "float32"
+    if device.type == "cpu":
+        _log.info("float16 is for accelerators: training in float32 (common.bf16=true may be faster)")
+        return "float32"
+    return "fp16"
+
+
+def _device(recipe: Recipe) -> torch.device:
+    device = torch.device("cuda" if torch.cuda.is_available() and not recipe.common.cpu else "cpu")
+    if recipe.common.tpu:
+        _log.info("common.tpu=true: this version trains on %s", device.type)
+    return device
+
+
+def _workers_to_simulate(recipe: Recipe) -> int:
+    """Batches that stand for one of each worker: a run is one process."""
+    workers = recipe.distributed_training.distributed_world_size
+    if workers > 1:
+        _log.info(
+            "simulating %d workers by accumulating gradients (for one: "
+            "distributed_training.distributed_world_size=1)",
+            workers,
+        )
+    return max(1, workers)
+
+
+# --- the loop
+
+
+def _loop_options(recipe: Recipe, accumulated: int) -> LoopOptions:
+    optimization, data, checkpoint = recipe.optimization, recipe.dataset, recipe.checkpoint
+    return LoopOptions(
+        max_update=optimization.max_update,
+        max_epoch=optimization.max_epoch,
+        stop_time_hours=optimization.stop_time_hours,
+        stop_min_lr=optimization.stop_min_lr,
+        update_freq=tuple(accumulated * count for count in optimization.update_freq),
+        log_interval=recipe.common.log_interval,
+        disable_validation=data.disable_validation,
+        validate_interval=data.validate_interval,
+        validate_interval_updates=data.validate_interval_updates,
+        validate_after_updates=data.validate_after_updates,
+        save_interval=checkpoint.save_interval,
+        save_interval_updates=checkpoint.save_interval_updates,
+        keep_interval_updates=checkpoint.keep_interval_updates,
+        no_save=checkpoint.no_save,
+        best_metric=checkpoint.best_checkpoint_metric,
+        maximize_best=checkpoint.maximize_best_checkpoint_metric,
+        patience=checkpoint.patience,
+    )
