@@ -37,21 +37,23 @@ def gradients(number: int, shape: tuple[int, ...]) -> list[Tensor]:
     return [1e-2 * torch.randn(shape, generator=generator) for _ in range(number)]
 
 
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
 @pytest.mark.parametrize("fused", [True, False])
 @pytest.mark.parametrize(("eps", "weight_decay"), [(1e-6, 0.01), (0.1, 0.0), (1e-8, 0.5)])
 def test_adam_computes_the_formula(
-    monkeypatch: pytest.MonkeyPatch, fused: bool, eps: float, weight_decay: float
+    monkeypatch: pytest.MonkeyPatch, device: str, fused: bool, eps: float, weight_decay: float
 ) -> None:
     if not fused:  # as on devices that have no fused kernel
         monkeypatch.setattr(optim, "_FUSED_DEVICES", frozenset())
     (p,) = parameters((33, 7))
-    expected = plain_adam(p.detach(), gradients(9, (33, 7)), 1e-2, eps, weight_decay)
+    p.data = p.data.to(device)
+    expected = plain_adam(p.detach().cpu(), gradients(9, (33, 7)), 1e-2, eps, weight_decay)
     adam = Adam([p], BETAS, eps, weight_decay)
     adam.set_lr(1e-2)
     for gradient in gradients(9, (33, 7)):
-        p.grad = gradient.clone()
+        p.grad = gradient.to(device, copy=True)
         adam.step()
-    torch.testing.assert_close(p.detach().double(), expected, rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(p.detach().cpu().double(), expected, rtol=1e-6, atol=1e-6)
 
 
 def test_a_parameter_without_gradient_is_left_alone_and_counts_from_its_first() -> None:
