@@ -79,12 +79,13 @@ def emit(model: Wav2Vec2CTC, waveforms: Tensor, lengths: Tensor) -> Emissions:
     return emissions
 
 
-def length_batches(lengths: Sequence[int], max_samples: int) -> list[list[int]]:
+def length_batches(lengths: Sequence[int], max_samples: int, max_clips: int | None = None) -> list[list[int]]:
     """Groups clips of like length, so that little is computed on padding.
 
     Args:
         lengths: Samples of each clip.
         max_samples: Of a batch, padding included; a clip longer than that stands alone.
+        max_clips: Of a batch; None for no limit.
 
     Returns:
         Lists of positions in `lengths`, each position once; the longest clips come first, so that what
@@ -93,7 +94,8 @@ def length_batches(lengths: Sequence[int], max_samples: int) -> list[list[int]]:
     batches: list[list[int]] = []
     widest = 0
     for position in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
-        if not batches or (len(batches[-1]) + 1) * widest > max_samples:
+        count = len(batches[-1]) + 1 if batches else 1
+        if count == 1 or count * widest > max_samples or (max_clips and count > max_clips):
             batches.append([])
             widest = lengths[position]
         batches[-1].append(position)

@@ -19,7 +19,7 @@ from auricle.models.ctc import Wav2Vec2CTC
 
 Source = str | os.PathLike[str] | BinaryIO
 
-WINDOW_BATCHES = 8
+WINDOW_BATCHES = 4
 """Clips are sorted by length within so many batches: little padding, and memory that stays bounded."""
 
 logger = logging.getLogger(__name__)

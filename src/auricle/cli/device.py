@@ -1,0 +1,35 @@
+"""Where a model runs."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from auricle.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
+
+
+DeviceOption = Annotated[
+    str | None,
+    typer.Option("--device", help="Such as cpu or cuda:1.", show_default="cuda where there is one, else cpu"),
+]
+
+
+def pick_device(name: str | None) -> "torch.device":
+    """The device of that name; without one, the first CUDA device where there is one, else the CPU.
+
+    Raises:
+        UserError: There is no such device here.
+    """
+    import torch
+
+    if name is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"--device {name} cannot be used here ({reason}): try --device cpu") from error
+    return device

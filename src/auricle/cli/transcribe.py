@@ -1,0 +1,147 @@
+"""``auricle transcribe``: audio in, text out."""
+
+import io
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, BinaryIO, Literal
+
+import typer
+
+from auricle.cli.device import DeviceOption, pick_device
+from auricle.cli.output import check_writable
+from auricle.cli.progress import progress
+from auricle.errors import UserError
+
+if TYPE_CHECKING:
+    from auricle.decode.transcribe import Transcript, Unreadable
+
+# fmt: off
+EXTENSIONS = frozenset([
+    ".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".snd", ".w64",
+    ".rf64", ".caf", ".sph", ".nist",
+])
+# fmt: on
+"""What is taken from a folder; a file named by itself may have any."""
+
+STDIN = "-"
+
+Format = Literal["txt", "json"]
+
+
+def command(
+    paths: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="PATH...",
+            help="Audio files, folders (with all below), archive.zip:offset:length, or - for standard input.",
+            show_default=False,
+        ),
+    ],
+    model: Annotated[
+        Path,
+        typer.Option(
+            "--model", "--path", "--checkpoint", help="A fine-tuned checkpoint.", show_default=False
+        ),
+    ],
+    dictionary: Annotated[
+        Path | None, typer.Option(help="Its dict.ltr.txt, where the checkpoint holds none.")
+    ] = None,
+    output_format: Annotated[
+        Format,
+        typer.Option(
+            "--format",
+            help="txt: a line a file, after its path and a tab where there are several. "
+            "json: an object a line, with the times and scores of the words.",
+        ),
+    ] = "txt",
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="A file to write, in place of standard output.")
+    ] = None,
+    batch_seconds: Annotated[
+        float, typer.Option(min=1.0, help="Audio that goes through the model at a time, padding included.")
+    ] = 60.0,
+    device: DeviceOption = None,
+) -> None:
+    """Turn audio into text: any format that libsndfile reads, at any rate.
+
+    A file that cannot be read is named on standard error, and the others are transcribed all the same;
+    the exit code is then 2.
+    """
+    import auricle
+    from auricle.decode.transcribe import transcribe_each
+    from auricle.files import atomic_write_text
+
+    names = find_audio(paths)
+    if output is not None:
+        check_writable(output.parent)
+    loaded = auricle.load(model, map_location=pick_device(device), dictionary=dictionary)
+    results = transcribe_each(_opened(names), loaded, batch_seconds=batch_seconds)
+    broken: list[str] = []
+    lines: list[str] = []
+    for line in _lines(names, results, output_format, broken):
+        if output is None:
+            print(line, flush=True)
+        lines.append(line)
+    if output is not None:
+        atomic_write_text(output, "".join(f"{line}\n" for line in lines))
+    if broken:
+        count = f"{len(broken)} of {len(names)} files could not be read: their names stand above"
+        raise UserError(broken[0] if len(names) == 1 else count)
+
+
+def find_audio(paths: Sequence[str]) -> list[str]:
+    """The files that `paths` stand for; those of a folder in the order of their names.
+
+    Raises:
+        UserError: A folder holds no audio.
+    """
+    names: list[str] = []
+    for path in paths:
+        if not os.path.isdir(path):
+            names.append(path)
+            continue
+        inside = [str(file) for file in sorted(Path(path).rglob("*")) if _is_audio(file)]
+        if not inside:
+            raise UserError(f"{path}: no audio found in this folder ({' '.join(sorted(EXTENSIONS))})")
+        names += inside
+    return names
+
+
+def _is_audio(file: Path) -> bool:
+    return file.suffix.lower() in EXTENSIONS and file.is_file()
+
+
+def _opened(names: Iterable[str]) -> Iterator[str | BinaryIO]:
+    """Paths as they are, standard input as its bytes (libsndfile has to seek)."""
+    for name in names:
+        yield io.BytesIO(sys.stdin.buffer.read()) if name == STDIN else name
+
+
+def _lines(
+    names: Sequence[str],
+    results: "Iterable[Transcript | Unreadable]",
+    output_format: Format,
+    broken: list[str],
+) -> Iterator[str]:
+    """A line for each transcript; what could not be read goes to `broken`, and is named at once."""
+    from auricle.decode.transcribe import Unreadable
+
+    with progress("files", len(names)) as advance:
+        for name, result in zip(names, results, strict=True):
+            if not isinstance(result, Unreadable):
+                yield _line(name, result, output_format, alone=len(names) == 1)
+            else:
+                broken.append(str(result.error))
+                if len(names) > 1:
+                    print(f"auricle: {result.error}", file=sys.stderr)
+            advance()
+
+
+def _line(name: str, transcript: "Transcript", output_format: Format, *, alone: bool) -> str:
+    if output_format == "json":
+        return json.dumps({"path": name, **asdict(transcript)}, ensure_ascii=False)
+    return transcript.text if alone else f"{name}\t{transcript.text}"
