@@ -25,7 +25,8 @@ from auricle.config.schema_task import (
     TriStageKeys,
 )
 from auricle.convert.fairseq_config import config_from_fairseq, ctc_config_from_fairseq
-from auricle.convert.load import Loaded, load
+from auricle.convert.load import load
+from auricle.convert.loaded import Loaded
 from auricle.data.dataset import SpeechDataset
 from auricle.data.loader import BatchLoader
 from auricle.dictionary import Dictionary

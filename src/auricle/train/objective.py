@@ -26,7 +26,9 @@ AnyDraws = TypeVar("AnyDraws", PretrainingDraws, MaskDraws)
 class Objective(Protocol):
     """One forward pass, with what validation wants to know besides the loss."""
 
-    model: torch.nn.Module
+    @property
+    def model(self) -> torch.nn.Module:
+        """The network whose loss it is."""
 
     def loss(self, batch: Batch, position: Position) -> Loss:
         """The loss of a batch in training."""
