@@ -129,6 +129,3 @@ PRETRAINING_HEADS = (
     "project_inp.",
 )
 """How the names of parameters begin that only pre-training uses."""
-
-DICTIONARY_SPECIALS = ("<s>", "<pad>", "</s>", "<unk>")
-"""The first symbols of every dictionary that a speech model was trained with."""

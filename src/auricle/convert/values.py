@@ -180,7 +180,7 @@ def _encoder_problems(config: EncoderConfig) -> Iterator[str]:
     elif config.dim % config.num_heads:
         yield f"width {config.dim} is not a multiple of {config.num_heads} attention heads"
     elif config.pos_conv_groups < 1 or config.dim % config.pos_conv_groups:
-        yield f"width {config.dim} is not a multiple of {config.pos_conv_groups} positional groups (conv_pos_groups)"
+        yield f"width {config.dim} is not a multiple of {config.pos_conv_groups} conv_pos_groups"
     if config.num_layers > MAX_LAYERS or config.pos_conv_depth > MAX_LAYERS:
         yield f"more than {MAX_LAYERS} layers"
     if config.activation not in ACTIVATIONS:

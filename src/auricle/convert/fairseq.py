@@ -1,0 +1,210 @@
+"""fairseq's checkpoints of every era made into models.
+
+2020: an `argparse.Namespace` of flat options under `args`. 2021: groups of options under `cfg`, as
+omegaconf's objects. Since then the same groups as plain dictionaries. A fine-tuned model holds all options of
+its pre-trained encoder once more, under `w2v_args`, in any of these forms.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from auricle.convert import keys
+from auricle.convert.fairseq_config import config_from_fairseq, ctc_config_from_fairseq
+from auricle.convert.literals import shortened
+from auricle.convert.loaded import Loaded
+from auricle.convert.storages import DamagedError, StoredTensor
+from auricle.convert.torch_file import read
+from auricle.convert.unpickle import StandIn
+from auricle.convert.weights import model_with_weights, with_reference_padding
+from auricle.dictionary import SPECIALS, Dictionary
+from auricle.errors import UserError
+from auricle.models.config import ModelConfig
+
+MAX_SHARING = 2
+"""How many times over the file's size its tensors may take in memory: some stand in it under two names."""
+
+_MAX_WRAPPERS = 8
+_AUDIO_WORDS = ("normalize", "sample_rate")
+
+Weights = Mapping[str, StoredTensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """A checkpoint's options that concern its model.
+
+    Attributes:
+        family: fairseq's name of the architecture.
+        words: The options of the model, and of the task those that say what audio it takes.
+    """
+
+    family: str
+    words: Mapping[str, Any]
+
+
+def read_fairseq(
+    path: Path,
+    *,
+    map_location: str | torch.device = "cpu",
+    reference_padding: bool = False,
+) -> Loaded:
+    """Read a checkpoint that fairseq wrote; nothing in it is run.
+
+    Args:
+        path: The file.
+        map_location: Where the weights go.
+        reference_padding: Reproduce fairseq's arithmetic on padded batches.
+
+    Raises:
+        UserError: It cannot be read, is no such file, or is of a family that this version does not know.
+    """
+    content = read(path)
+    if not isinstance(content, dict) or not isinstance(content.get("model"), dict):
+        raise UserError(f"{path} is not a fairseq checkpoint: it holds no model")
+    try:
+        options = _options(content)
+        config, weights = _family(options.family)(options, _weights(content["model"]))
+        if reference_padding:
+            config = with_reference_padding(config)
+        return Loaded(
+            model=model_with_weights(config, weights, map_location),
+            dictionary=_dictionary(content),
+            config=config,
+            num_updates=_num_updates(content),
+            source=path,
+        )
+    except DamagedError as error:
+        raise UserError(f"{path} is damaged or cut off ({error}): copy or download it again") from None
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+
+
+def _pretraining(options: Options, weights: Weights) -> tuple[ModelConfig, Weights]:
+    return config_from_fairseq(options.words), weights
+
+
+def _ctc(options: Options, weights: Weights) -> tuple[ModelConfig, Weights]:
+    pretrained = _options_of(options.words.get("w2v_args"))
+    if pretrained is None:
+        raise UserError("it does not say what its encoder is (w2v_args): it was saved unfinished")
+    if pretrained.family != "wav2vec2":
+        raise UserError(f"its encoder is of a family that is not supported: {shortened(pretrained.family)}")
+    head = weights.get("w2v_encoder.proj.weight")
+    if head is None or len(head.shape) != 2:
+        raise UserError("it has no output layer (w2v_encoder.proj)")
+    config = ctc_config_from_fairseq(options.words, config_from_fairseq(pretrained.words), head.shape[0])
+    return config, _renamed(weights, keys.CTC_STATE_PREFIXES)
+
+
+_FAMILIES: dict[str, Callable[[Options, Weights], tuple[ModelConfig, Weights]]] = {
+    "wav2vec2": _pretraining,
+    "wav2vec_ctc": _ctc,
+}
+
+
+def _family(name: str) -> Callable[[Options, Weights], tuple[ModelConfig, Weights]]:
+    if name not in _FAMILIES:
+        known = " and ".join(_FAMILIES)
+        raise UserError(f"models of the family {shortened(name)} are not supported; {known} are")
+    return _FAMILIES[name]
+
+
+def _renamed(weights: Weights, prefixes: Mapping[str, str]) -> Weights:
+    """The weights under our names, without the heads that only pre-training uses."""
+    renamed = {}
+    for name, weight in weights.items():
+        theirs = next((prefix for prefix in prefixes if name.startswith(prefix)), "")
+        rest = name.removeprefix(theirs)
+        if not (theirs and rest.startswith(keys.PRETRAINING_HEADS)):
+            renamed[prefixes.get(theirs, "") + rest] = weight
+    return renamed
+
+
+def _weights(state: Mapping[Any, Any]) -> Weights:
+    """A state dict, checked to be one."""
+    weights = {}
+    for name, tensor in state.items():
+        if not isinstance(name, str) or not isinstance(tensor, StoredTensor):
+            raise UserError("its model is no table of named tensors")
+        weights[name] = tensor
+    sources = {tensor.storage.source for tensor in weights.values()}
+    if sum(tensor.num_bytes for tensor in weights.values()) > MAX_SHARING * sum(s.num_bytes for s in sources):
+        raise UserError("its tensors share numbers to take more memory than the file can account for")
+    return weights
+
+
+def _options(content: Mapping[Any, Any]) -> Options:
+    options = _options_of(content.get("cfg")) or _options_of(content.get("args"))
+    if options is None:
+        raise UserError("it does not say what its model is (neither cfg nor args)")
+    return options
+
+
+def _options_of(value: Any) -> Options | None:
+    """Options as groups, or all of them flat in one; None where there are none."""
+    everything = _mapping(value)
+    model = _mapping(everything.get("model")) or everything
+    task = _mapping(everything.get("task")) or everything
+    family = model.get("_name") or model.get("arch")
+    if not isinstance(family, str):
+        return None
+    audio = {word: task[word] for word in _AUDIO_WORDS if task.get(word) is not None}
+    return Options(family, {**model, **audio})
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    """A dictionary of options, whatever it was pickled as; an empty one where there is none."""
+    value = _plain(value)
+    if not isinstance(value, dict):
+        return {}
+    return {word: _plain(option) for word, option in value.items() if isinstance(word, str)}
+
+
+def _plain(value: Any) -> Any:
+    """An option without the objects it was wrapped in: of argparse, of omegaconf, or a member of an enum."""
+    for _ in range(_MAX_WRAPPERS):
+        if not isinstance(value, StandIn):
+            break
+        value = _unwrapped(value)
+    if isinstance(value, list):
+        return [_unwrapped(item) if isinstance(item, StandIn) else item for item in value]
+    is_reference = isinstance(value, str) and value.startswith("${")
+    return None if is_reference else value  # to an option of another group, whose value we take from there
+
+
+def _unwrapped(value: StandIn) -> Any:
+    state = value.state if isinstance(value.state, dict) else {}
+    kind = str(value.kind)
+    if kind == "argparse.Namespace":
+        return state
+    if kind.startswith("omegaconf."):
+        return state.get("_content", state.get("_val"))
+    return value.args[0] if len(value.args) == 1 else None
+
+
+def _dictionary(content: Mapping[Any, Any]) -> Dictionary | None:
+    """The dictionary that a fine-tuned model was trained with; files of 2020 hold none."""
+    task = content.get("task_state")
+    pickled = task.get("target_dictionary") if isinstance(task, dict) else None
+    if not isinstance(pickled, StandIn) or not isinstance(pickled.state, dict):
+        return None
+    symbols, counts = pickled.state.get("symbols"), pickled.state.get("count")
+    if not isinstance(symbols, list) or not all(isinstance(symbol, str) for symbol in symbols):
+        raise UserError("its dictionary holds no symbols")
+    if not isinstance(counts, list) or not all(type(count) is int for count in counts):
+        raise UserError("its dictionary holds no counts")
+    if tuple(symbols[: len(SPECIALS)]) != SPECIALS or len(counts) != len(symbols):
+        raise UserError(f"its dictionary does not begin with {' '.join(SPECIALS)}, or lacks counts")
+    return Dictionary(symbols[len(SPECIALS) :], counts[len(SPECIALS) :])
+
+
+def _num_updates(content: Mapping[Any, Any]) -> int:
+    """Updates that the model was trained for; 0 where the file does not say."""
+    history = content.get("optimizer_history")
+    last = history[-1] if isinstance(history, list) and history else None
+    count = last.get("num_updates") if isinstance(last, dict) else None
+    return count if isinstance(count, int) and count >= 0 else 0

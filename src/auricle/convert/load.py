@@ -1,0 +1,103 @@
+"""`auricle.load`: whatever holds a model, by its path."""
+
+import difflib
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from auricle.convert.fairseq import read_fairseq
+from auricle.convert.loaded import Loaded
+from auricle.convert.own import CONFIG_FILE, WEIGHTS_FILE, is_own, read_model
+from auricle.dictionary import Dictionary
+from auricle.errors import UserError
+from auricle.files import resolve_folder
+from auricle.models.config import CTCConfig
+
+__all__ = ["Loaded", "load"]
+
+PathLike = str | os.PathLike[str]
+
+_OF_A_RUN = ("best", "last")
+
+
+def load(
+    path: PathLike,
+    *,
+    map_location: str | torch.device = "cpu",
+    dictionary: PathLike | Dictionary | None = None,
+    reference_padding: bool = False,
+) -> Loaded:
+    """Read a model; nothing that a file contains is run.
+
+    Args:
+        path: A fairseq checkpoint of any era, a checkpoint folder of ours, or the folder of a run, which
+            stands for its best checkpoint, or the last where there is no best.
+        map_location: Where the weights go.
+        dictionary: For checkpoints that hold none; goes before one that the checkpoint holds.
+        reference_padding: Reproduce fairseq's arithmetic on padded batches, for comparisons.
+
+    Raises:
+        UserError: It is missing, damaged, not a checkpoint or of an unknown family, or the dictionary is not
+            the model's.
+    """
+    path = resolve_folder(Path(path))
+    if not path.exists():
+        raise UserError(f"{path} does not exist{_nearest(path)}")
+    if path.name in (CONFIG_FILE, WEIGHTS_FILE) and is_own(path.parent):
+        path = path.parent
+    if path.is_dir():
+        folder = _checkpoint_in(path)
+        loaded = read_model(folder, map_location=map_location, reference_padding=reference_padding)
+    else:
+        loaded = read_fairseq(path, map_location=map_location, reference_padding=reference_padding)
+    if dictionary is not None:
+        given = dictionary if isinstance(dictionary, Dictionary) else Dictionary.load(dictionary)
+        loaded = replace(loaded, dictionary=given)
+    _check_dictionary(loaded, given=dictionary is not None)
+    return loaded
+
+
+def _checkpoint_in(folder: Path) -> Path:
+    """The folder itself if it is a checkpoint, else the one that stands for a run."""
+    if is_own(folder):
+        return folder
+    for parent in (folder / "checkpoints", folder):
+        for name in _OF_A_RUN:
+            checkpoint = resolve_folder(parent / name)
+            if is_own(checkpoint):
+                return checkpoint
+    if (folder / CONFIG_FILE).is_file():
+        raise UserError(
+            f"{folder} is no checkpoint folder of this program: {CONFIG_FILE} without {WEIGHTS_FILE}"
+        )
+    raise UserError(
+        f"{folder} holds no checkpoint: give a fairseq .pt file, a checkpoint folder"
+        f" (with {CONFIG_FILE} and {WEIGHTS_FILE}) or the folder of a run that has saved one"
+    )
+
+
+def _nearest(path: Path) -> str:
+    """A hint for a mistyped name: what stands beside it under a similar one."""
+    parent = path.parent
+    while not parent.is_dir() and parent != parent.parent:
+        path, parent = parent, parent.parent
+    try:
+        names = os.listdir(parent)
+    except OSError:
+        return ""
+    similar = difflib.get_close_matches(path.name, names, n=1)
+    return f"; there is {parent / similar[0]}" if similar else f"; {parent} has nothing of a similar name"
+
+
+def _check_dictionary(loaded: Loaded, given: bool) -> None:
+    if not isinstance(loaded.config, CTCConfig) or loaded.dictionary is None:
+        return
+    size, labels = len(loaded.dictionary), loaded.config.num_labels
+    if size != labels:
+        whose = "the dictionary given" if given else "its dictionary"
+        raise UserError(
+            f"{loaded.source}: {whose} has {size} symbols, the four special ones included, but the model"
+            f" writes {labels}: give the dict.ltr.txt that it was trained with"
+        )
