@@ -29,11 +29,12 @@ def tiny_config(*, normalize: bool = False, conv_norm: str = "group", **options:
 
 
 def tiny_recogniser(seed: int = 0, **options: object) -> Loaded:
-    """A recogniser that writes a few letters a second, all of them nonsense."""
+    """A recogniser that writes many letters a second, all of them nonsense, and no special symbols."""
     torch.manual_seed(seed)
     config = tiny_config(**options)
     model = Wav2Vec2CTC(config)
     torch.nn.init.normal_(model.proj.weight, std=1.0)
+    torch.nn.init.constant_(model.proj.bias[1:4], -100.0)
     return Loaded(model, Dictionary(LETTERS), config, 0, Path("tiny"))
 
 

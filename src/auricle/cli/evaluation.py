@@ -209,10 +209,6 @@ def _decode(
                     )
                 )
             advance(len(batch) + len(batch.set_aside))
-    if not utterances:
-        raise UserError(
-            f"{manifest.source}: not one of its clips can be read: {set_aside[0].name}: {set_aside[0].reason}"
-        )
     return sorted(utterances, key=lambda utterance: utterance.index), set_aside
 
 

@@ -74,12 +74,12 @@ original = module._read
 
 
 def test_loudness_matters_only_where_the_model_does_not_normalise(tmp_path):
-    loud = write_speech(tmp_path / "loud.wav", 1.0)
-    samples, rate = soundfile.read(loud)
-    soundfile.write(tmp_path / "quiet.flac", samples * 0.1 + 0.05, rate, "PCM_24")
+    samples, rate = soundfile.read(write_speech(tmp_path / "plain.wav", 1.0))
+    for name, gain in (("quiet", 5), ("loud", 40)):
+        soundfile.write(tmp_path / f"{name}.wav", samples * gain, rate, "FLOAT")
     for normalize in (True, False):
         recogniser = tiny_recogniser(normalize=normalize, conv_norm="layer", seed=4)
-        one, other = transcribe([loud, tmp_path / "quiet.flac"], recogniser)
+        one, other = transcribe([tmp_path / "quiet.wav", tmp_path / "loud.wav"], recogniser)
         assert (one.text == other.text) == normalize
 
 
