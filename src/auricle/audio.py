@@ -76,20 +76,21 @@ def read(source: Source, *, sample_rate: int = SAMPLE_RATE) -> Waveform:
         AudioError: The file is missing, empty, corrupt or truncated, or holds samples that are not finite.
     """
     name = _name(source)
+    # numpy rather than torch, whose threads would take time from those that train
     with _opened(source) as sound:
-        samples = torch.from_numpy(_decoded(sound, name))
+        samples = _decoded(sound, name)
         file_rate = int(sound.samplerate)
     if samples.shape[1] > 1:
         _notice("channels", f"{name} has {samples.shape[1]} channels: averaged, as are those of other files")
-    mono = samples.mean(-1) if samples.shape[1] > 1 else samples[:, 0]
-    if not torch.isfinite(mono).all():
+    mono = samples.mean(axis=1) if samples.shape[1] > 1 else samples[:, 0]
+    if not np.isfinite(mono).all():
         raise AudioError(f"{name}: holds samples that are not finite (NaN or infinity)")
     if file_rate != sample_rate:
         _notice("rate", f"{name} has {file_rate} Hz: resampled to {sample_rate} Hz, as are other files")
         mono = _resampled(mono, file_rate, sample_rate)
-    if mono.numel() == 0:
+    if mono.size == 0:
         raise AudioError(f"{name}: holds no samples")
-    return Waveform(mono.contiguous(), sample_rate)
+    return Waveform(torch.from_numpy(np.ascontiguousarray(mono)), sample_rate)
 
 
 def info(source: Source) -> AudioInfo:
@@ -168,10 +169,11 @@ def _check_length(sound: soundfile.SoundFile, name: str) -> None:
         raise AudioError(f"{name}: its header does not say how long it is: encode it again")
 
 
-def _resampled(samples: Tensor, file_rate: int, sample_rate: int) -> Tensor:
+def _resampled(samples: NDArray[np.float32], file_rate: int, sample_rate: int) -> NDArray[np.float32]:
     import soxr
 
-    return torch.from_numpy(soxr.resample(samples.numpy(), file_rate, sample_rate, quality="HQ"))
+    resampled: NDArray[np.float32] = soxr.resample(samples, file_rate, sample_rate, quality="HQ")
+    return resampled
 
 
 def _name(source: Source) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -100,16 +101,17 @@ def collate(
     width = (max if pad else min)(lengths, default=0)
     if max_sample_size is not None:
         width = min(width, max_sample_size)
-    waveforms = torch.zeros(len(utterances), width)
+    # numpy: torch would copy with several threads, against those that train at the same time
+    waveforms = np.zeros((len(utterances), width), dtype=np.float32)
     for row, utterance in zip(waveforms, utterances, strict=True):
         surplus = len(utterance.samples) - width
         start = crop_start(utterance.id, surplus) if surplus > 0 else 0
-        part = utterance.samples[start : start + width]
+        part = utterance.samples.numpy()[start : start + width]
         row[: len(part)] = part
     targets, target_lengths = _collated_targets(utterances)
     return Batch(
         ids=torch.tensor([utterance.id for utterance in utterances], dtype=torch.int64),
-        waveforms=waveforms,
+        waveforms=torch.from_numpy(waveforms),
         lengths=torch.tensor([min(length, width) for length in lengths], dtype=torch.int64),
         targets=targets,
         target_lengths=target_lengths,

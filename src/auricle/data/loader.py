@@ -4,6 +4,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -21,8 +22,6 @@ from auricle.errors import UserError
 
 _AHEAD = 2
 """Batches read before they are asked for, by each worker."""
-
-_GRACE_SECONDS = 60
 
 _Key = tuple[int, Indices]
 """(epoch, utterance numbers): all that a worker needs to make a batch."""
@@ -62,8 +61,7 @@ class BatchLoader:
             seed: With the epoch, decides order and crops.
             num_workers: Processes that read; 0 reads in a thread of this one.
             pad: Fill up to the longest utterance with zeros, otherwise crop to the shortest. Labels need it.
-            shuffle: Draw the order of equally long utterances and that of the batches; otherwise from long to
-                short.
+            shuffle: Draw the order of equals and that of the batches; otherwise they go from long to short.
             num_shards: Processes that share the epoch.
             shard_id: Which of them this is, from 0.
             drop_remainder: Drop a last batch that is no multiple, as fairseq does.
@@ -81,28 +79,22 @@ class BatchLoader:
         self._batch_size = batch_size
         self._multiple = required_batch_size_multiple
         self._seed = seed
-        self._num_workers = num_workers
         self._shuffle = shuffle
         self._num_shards = num_shards
         self._shard_id = shard_id
         self._drop_remainder = drop_remainder
         self._fixed_order = None if fixed_order is None else [list(batch) for batch in fixed_order]
-        self._reader = _BatchReader(dataset, pad=pad, seed=seed)
-        self._num_tokens, cropped = self._tokens(pad)
-        limit = max_tokens if max_tokens is not None and fixed_order is None else np.inf
-        self._fits = cropped <= limit
-        self.set_aside = dataset.set_aside + tuple(
-            SetAside(dataset.entries[i].path, f"too long: {cropped[i]} samples, max_tokens is {max_tokens}")
-            for i in np.flatnonzero(~self._fits)
-        )
+        cropped = np.minimum(dataset.sizes, dataset.max_sample_size or np.iinfo(np.int64).max)
+        # with padding fairseq counts what there is before cropping
+        self._num_tokens = dataset.sizes if pad else cropped
+        self._fits = cropped <= (np.inf if max_tokens is None or fixed_order is not None else max_tokens)
+        self.set_aside = (*dataset.set_aside, *_too_long(dataset, cropped, self._fits, max_tokens))
         if not self._fits.any():
             raise UserError(_nothing_left(dataset, self.set_aside))
-
-    def _tokens(self, pad: bool) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Samples that each utterance counts for, and fills: with padding fairseq counts before cropping."""
-        sizes, limit = self.dataset.sizes, self.dataset.max_sample_size
-        cropped = sizes if limit is None else np.minimum(sizes, limit)
-        return (sizes if pad else cropped), cropped
+        self._reader = _BatchReader(dataset, pad=pad, seed=seed)
+        self._num_workers = min(num_workers, _available_cpus())
+        self._workers: DataLoader[Batch] | None = None
+        self._keys: list[_Key] = []
 
     def __len__(self) -> int:
         """Batches an epoch, the same in all."""
@@ -123,20 +115,33 @@ class BatchLoader:
             multiple=self._multiple,
             drop_remainder=self._drop_remainder,
         )
+        if not batches:
+            raise UserError(
+                f"{self.dataset.source} makes one batch, dropped since it is no multiple of "
+                f"{self._multiple} utterances: set dataset.required_batch_size_multiple=1"
+            )
         if self._shuffle:
             batches = shuffled(batches, np.random.RandomState(self._seed + epoch))
         return shard(batches, self._num_shards, self._shard_id)
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
-        """Read an epoch.
+        """Read an epoch; one at a time.
 
         Args:
             epoch: From 1.
             start: Batches of it that are done already.
+
+        Raises:
+            UserError: No utterance of a whole epoch could be read.
         """
         keys = [(epoch, indices) for indices in self.batches(epoch)[start:]]
-        workers = min(self._num_workers, _available_cpus(), len(keys))
-        return self._by_processes(keys, workers) if workers > 0 else self._by_thread(keys)
+        usable, set_aside = 0, list(self.set_aside)
+        for batch in self._by_processes(keys) if self._num_workers > 0 else self._by_thread(keys):
+            usable += len(batch)
+            set_aside += batch.set_aside if usable == 0 else ()
+            yield batch
+        if usable == start == 0:
+            raise UserError(_nothing_left(self.dataset, set_aside))
 
     def _by_thread(self, keys: Sequence[_Key]) -> Iterator[Batch]:
         pool = ThreadPoolExecutor(1, thread_name_prefix="auricle-reader")
@@ -151,18 +156,23 @@ class BatchLoader:
         finally:
             pool.shutdown(cancel_futures=True)
 
-    def _by_processes(self, keys: Sequence[_Key], workers: int) -> Iterator[Batch]:
-        yield from DataLoader(
-            self._reader,
-            sampler=keys,
-            batch_size=None,
-            num_workers=workers,
-            prefetch_factor=_AHEAD,
-            collate_fn=_unchanged,
-            worker_init_fn=_start_worker,
-            # its own generator: the loader would otherwise draw from torch's global one
-            generator=torch.Generator(),
-        )
+    def _by_processes(self, keys: Sequence[_Key]) -> Iterator[Batch]:
+        """Read with processes that live as long as this object: an epoch may be shorter than their start."""
+        self._keys[:] = keys
+        if self._workers is None:
+            self._workers = DataLoader(
+                self._reader,
+                sampler=self._keys,
+                batch_size=None,
+                num_workers=self._num_workers,
+                persistent_workers=True,
+                prefetch_factor=_AHEAD,
+                collate_fn=_unchanged,
+                worker_init_fn=_start_worker,
+                # its own generator: the loader would otherwise draw from torch's global one
+                generator=torch.Generator(),
+            )
+        return iter(self._workers)
 
 
 class _BatchReader(Dataset[Batch]):
@@ -193,18 +203,34 @@ def _unchanged(batch: Any) -> Any:  # any: torch's types know only collate funct
 
 
 def _start_worker(worker: int) -> None:
-    """Leave signals to the main process, and notices to one worker."""
-    # Ctrl-C and a scheduler's SIGTERM reach the whole group: the main process saves and ends its workers.
-    # They are gone a while later in any case, should it be unable to.
+    """Leave signals to the main process, and notices to one worker.
+
+    Ctrl-C and a scheduler's SIGTERM reach every process of a run. The main one then saves and leaves, for
+    which it needs its workers to live on; they end when it says so, or when it is gone (as torch sees to).
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if os.name == "posix":
-        signal.signal(signal.SIGTERM, lambda number, frame: signal.alarm(_GRACE_SECONDS))
+    if sys.platform == "linux":  # elsewhere the sender of a signal cannot be known
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        threading.Thread(target=_leave_when_told, daemon=True).start()
     if worker > 0:
         logging.getLogger("auricle").setLevel(logging.ERROR)
 
 
+def _leave_when_told() -> None:
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
+        pass
+    os._exit(0)
+
+
 def _available_cpus() -> int:
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+
+
+def _too_long(
+    dataset: SpeechDataset, sizes: NDArray[np.int64], fits: NDArray[np.bool_], max_tokens: int | None
+) -> Iterator[SetAside]:
+    for i in np.flatnonzero(~fits):
+        yield SetAside(dataset.entries[i].path, f"too long: {sizes[i]} samples, max_tokens is {max_tokens}")
 
 
 def _nothing_left(dataset: SpeechDataset, set_aside: Sequence[SetAside]) -> str:
