@@ -15,7 +15,8 @@ from auricle.textfile import read_lines
 SPECIALS = ("<s>", "<pad>", "</s>", "<unk>")
 """The symbols that come first in every dictionary and are in no file."""
 
-_UNWRITTEN = (0, 1, 2)
+_UNWRITTEN = (0, 2)
+"""`<s>` and `</s>`; fairseq writes a `<pad>` that a model emits."""
 
 WORD_END = "|"
 """Stands after each word in letter labels."""
@@ -148,7 +149,7 @@ class Dictionary:
         return torch.tensor([self.index(symbol) for symbol in line.split()], dtype=torch.int64)
 
     def decode(self, tokens: Tensor | Sequence[int]) -> str:
-        """Write numbers as symbols separated by spaces, leaving out `<s>`, `<pad>` and `</s>`."""
+        """Write numbers as symbols separated by spaces, leaving out `<s>` and `</s>`, as fairseq does."""
         numbers = tokens.tolist() if isinstance(tokens, Tensor) else tokens
         return " ".join(self.symbols[number] for number in numbers if number not in _UNWRITTEN)
 

@@ -3,6 +3,7 @@ import math
 import pytest
 import torch
 
+from auricle.decode.hypothesis import units_to_words
 from auricle.decode.viterbi import log_probs, viterbi
 from auricle.dictionary import Dictionary
 
@@ -72,6 +73,12 @@ def test_each_unit_is_a_word_without_post_processing():
 def test_end_of_sentence_spells_nothing():
     (hypothesis,) = decode([5, 2, 6])
     assert hypothesis.tokens == (5, 2, 6) and hypothesis.words == ("AB",)
+
+
+def test_words_are_those_of_the_written_units():
+    everything = [0, 1, 4, 2, 5, 5, 3, 4, 4, 0, 4, 6, 1, 2, 0]
+    (hypothesis,) = decode(everything)
+    assert hypothesis.text == units_to_words(DICTIONARY.decode(hypothesis.tokens)) == "<pad> A<unk> B<pad>"
 
 
 def test_log_probabilities_decode_like_their_logits():
