@@ -63,7 +63,7 @@ def command(
     flags = words.flags if words.data is None else (Flag("data", words.data), *words.flags)
     recipe = load_recipe(config_name, config_dir=config_dir, overrides=words.overrides, flags=flags)
     if dry_run:
-        from auricle.config.build import pretrained_encoder
+        from auricle.config.build_model import pretrained_encoder
 
         pretrained_encoder(recipe)
         sys.stdout.write(recipe_yaml(recipe))

@@ -1,0 +1,115 @@
+"""From a recipe to the network that a run starts from.
+
+fairseq's words for a model become ours through the tables of `convert/keys.py`, which checkpoints need too.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from auricle.config.load import as_mapping
+from auricle.config.schema import Recipe
+from auricle.config.schema_model import CTCKeys, FineTuningKeys, Wav2Vec2Keys
+from auricle.convert.fairseq_config import config_from_fairseq, ctc_config_from_fairseq
+from auricle.convert.load import Loaded, load
+from auricle.dictionary import Dictionary
+from auricle.errors import UserError
+from auricle.models.build import Model, build_model
+from auricle.models.config import CTCConfig, ModelConfig, Wav2Vec2Config
+from auricle.models.ctc import Wav2Vec2CTC
+
+
+def initial_model(recipe: Recipe, dictionary: Dictionary | None) -> Model:
+    """The network a run starts from: with a pre-trained encoder, another model's weights, or fresh ones.
+
+    Raises:
+        UserError: a checkpoint is missing, of another kind, or was trained on other audio.
+    """
+    keys = recipe.model
+    encoder = pretrained_encoder(recipe)
+    model = build_model(model_config(recipe, encoder, len(dictionary) if dictionary else 0))
+    if encoder.loaded and isinstance(model, Wav2Vec2CTC):
+        wanted, given = model.encoder.state_dict(), _encoder_weights(encoder.loaded)
+        _check_weights(wanted, given, f"model.w2v_path={encoder.loaded.source}")
+        model.encoder.load_state_dict({name: given[name] for name in wanted})
+    if recipe.checkpoint.finetune_from_model is not None:
+        path = recipe.checkpoint.finetune_from_model
+        start = load(path).model.state_dict()
+        _check_weights(model.state_dict(), start, f"checkpoint.finetune_from_model={path}")
+        model.load_state_dict({name: start[name] for name in model.state_dict()})
+    if isinstance(keys, CTCKeys) and keys.freeze_regex is not None:
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad_(re.search(keys.freeze_regex, name) is None)
+    return model
+
+
+@dataclass(frozen=True, slots=True)
+class Pretrained:
+    """The encoder that fine-tuning starts from.
+
+    Attributes:
+        config: What it was pre-trained with; None where the run pre-trains one itself.
+        loaded: The checkpoint whose weights are taken; None for random weights.
+    """
+
+    config: Wav2Vec2Config | None = None
+    loaded: Loaded | None = None
+
+
+def pretrained_encoder(recipe: Recipe) -> Pretrained:
+    """Opens `model.w2v_path`, or reads the architecture in `model.w2v_args`.
+
+    Raises:
+        UserError: the file does not open, or it and the recipe disagree on `normalize`.
+    """
+    keys, task = recipe.model, recipe.task
+    if not isinstance(keys, FineTuningKeys):
+        return Pretrained()
+    if keys.w2v_path is None:
+        assert keys.w2v_args is not None  # load_recipe has seen to it
+        return Pretrained(_pretraining_config(keys.w2v_args.model, recipe))
+    loaded = load(Path(keys.w2v_path).expanduser())
+    config = loaded.config.encoder if isinstance(loaded.config, CTCConfig) else loaded.config
+    for word, asked, trained in (
+        ("normalize", task.normalize, config.normalize),
+        ("sample_rate", task.sample_rate, config.sample_rate),
+    ):
+        if asked != trained:
+            raise UserError(
+                f"task.{word}={_yaml(asked)} of the recipe does not go with {keys.w2v_path}, which was "
+                f"trained with {word}={_yaml(trained)}: add task.{word}={_yaml(trained)}, or choose another "
+                "checkpoint"
+            )
+    return Pretrained(config, None if keys.no_pretrained_weights else loaded)
+
+
+def model_config(recipe: Recipe, encoder: Pretrained, num_labels: int) -> ModelConfig:
+    """The model that a recipe describes, in the words of `auricle.models`."""
+    if isinstance(recipe.model, Wav2Vec2Keys):
+        return _pretraining_config(recipe.model, recipe)
+    assert encoder.config is not None
+    return ctc_config_from_fairseq(as_mapping(recipe.model), encoder.config, num_labels)
+
+
+def _pretraining_config(keys: Wav2Vec2Keys, recipe: Recipe) -> Wav2Vec2Config:
+    audio = {"normalize": recipe.task.normalize, "sample_rate": recipe.task.sample_rate}
+    return config_from_fairseq(as_mapping(keys) | audio)
+
+
+def _encoder_weights(loaded: Loaded) -> dict[str, torch.Tensor]:
+    model: torch.nn.Module = loaded.model
+    return (model.encoder if isinstance(model, Wav2Vec2CTC) else model).state_dict()
+
+
+def _check_weights(wanted: Mapping[str, Any], given: Mapping[str, Any], where: str) -> None:
+    wrong = [n for n in wanted if n not in given or given[n].shape != wanted[n].shape]
+    if wrong:
+        raise UserError(f"{where} is of another architecture: it has no {wrong[0]} of the recipe's shape")
+
+
+def _yaml(value: object) -> str:
+    return str(value).lower()
