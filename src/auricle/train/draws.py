@@ -16,8 +16,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from auricle.errors import UserError
 from auricle.masking import sample_negatives, span_mask
-from auricle.models.config import QuantizerConfig, SpanMaskConfig, Wav2Vec2Config
+from auricle.models.config import NegativesConfig, QuantizerConfig, SpanMaskConfig, Wav2Vec2Config
 from auricle.models.wav2vec2 import PretrainingDraws
 
 VALIDATION_EPOCH = 0
@@ -114,6 +115,24 @@ class SeededDraws:
 
     def _generators(self, ids: Sequence[int], position: Position) -> list[np.random.Generator]:
         return [np.random.default_rng((self.seed, position.epoch, index)) for index in ids]
+
+
+def check_negatives(config: NegativesConfig) -> None:
+    """Refuse distractors that nothing here draws, before a run trains with others than it was asked for.
+
+    Raises:
+        UserError: Some are to come from elsewhere than the masked frames of their own utterance.
+    """
+    for word, value, off in (
+        ("cross_sample_negatives", config.cross_sample, 0),
+        ("codebook_negatives", config.codebook, 0),
+        ("negatives_from_everywhere", config.from_everywhere, "false"),
+    ):
+        if value:
+            raise UserError(
+                "this version can only draw distractors from the masked frames of the same utterance: "
+                f"set model.{word}={off}"
+            )
 
 
 def time_mask(

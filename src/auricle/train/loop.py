@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from auricle.convert.own import load_weights
+from auricle.convert.own import read_model
 from auricle.data.collate import Batch
 from auricle.data.loader import BatchLoader
 from auricle.decode.report import ErrorCounts
@@ -307,7 +307,13 @@ class Trainer:
         folder = resolve_folder(self.folder / "checkpoints" / LAST)
         if not folder.exists():
             return {}
-        load_weights(folder, self.model)
+        try:
+            self.model.load_state_dict(read_model(folder).model.state_dict())
+        except RuntimeError:
+            raise UserError(
+                f"{folder} holds another model than the recipe describes: choose another run folder "
+                "(checkpoint.save_dir), or go on with the recipe it was begun with"
+            ) from None
         state = load_training_state(folder)
         self.step.optimizer.load_named_state(self.model.named_parameters(), state.tensors)
         self.progress = Progress(**state.values["progress"])

@@ -18,7 +18,7 @@ from auricle.dictionary import Dictionary
 from auricle.losses import Loss
 from auricle.models.ctc import CTCOutput, Wav2Vec2CTC
 from auricle.models.wav2vec2 import PretrainingDraws, Wav2Vec2Pretraining
-from auricle.train.draws import Draws, MaskDraws, Position
+from auricle.train.draws import Draws, MaskDraws, Position, check_negatives
 
 AnyDraws = TypeVar("AnyDraws", PretrainingDraws, MaskDraws)
 
@@ -39,11 +39,18 @@ class Objective(Protocol):
 
 @dataclass(frozen=True)
 class PretrainingObjective:
-    """Contrastive task, diversity and feature penalty (wav2vec 2.0, section 3.2)."""
+    """Contrastive task, diversity and feature penalty (wav2vec 2.0, section 3.2).
+
+    Raises:
+        UserError: The model asks for distractors that this version cannot draw.
+    """
 
     model: Wav2Vec2Pretraining
     draws: Draws
     loss_weights: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        check_negatives(self.model.config.negatives)
 
     def loss(self, batch: Batch, position: Position) -> Loss:
         """See `Objective`."""
