@@ -130,7 +130,9 @@ def test_files_and_functions_stay_short(path: Path) -> None:
     assert len(path.read_text(encoding="utf-8").splitlines()) <= LONGEST_FILE
     for node in ast.walk(parse(path)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            length = (node.end_lineno or node.lineno) - node.lineno + 1
+            # A command's signature is its table of options: there, the body alone is code.
+            first = node.body[0].lineno if layer_of(path) == "cli" else node.lineno
+            length = (node.end_lineno or first) - first + 1
             assert length <= LONGEST_FUNCTION, f"{name_of(path)}:{node.lineno} {node.name} has {length} lines"
 
 

@@ -84,3 +84,21 @@ def test_the_wheel_alone_finds_its_recipes_and_its_speech(installed: Path) -> No
     root, counts = run("-c", code, cwd=installed.parent, PYTHONPATH=str(installed)).splitlines()
     assert Path(root) == installed / "auricle"
     assert counts == "0.1.0 625"
+
+
+def test_the_wheel_alone_trains_and_transcribes(installed: Path, tmp_path: Path) -> None:
+    def auricle(*words: str | Path) -> str:
+        return run("-m", "auricle.cli.main", *words, cwd=tmp_path, PYTHONPATH=str(installed))
+
+    demo = installed / "auricle" / "demo"
+    rows = [(demo / f"en_{part}.tsv").read_text(encoding="utf-8") for part in ("train", "test")]
+    table = tmp_path / "transcripts.tsv"
+    table.write_text(rows[0] + rows[1].partition("\n")[2], encoding="utf-8")
+    english = ["--ext", "opus", "--path-must-contain", "/audio/en/", "--valid-percent", "0.05"]
+    auricle("manifest", demo, "--dest", "data", *english)
+    for subset in ("train", "valid"):
+        auricle("labels", table, "--manifest", f"data/{subset}.tsv", "--output-dir", "data")
+    tiny = ["model.w2v_args.model.encoder_layers=1", "dataset.max_tokens=200000"]
+    auricle("train", "data", "--config-name", "small_ctc", "optimization.max_update=2", *tiny)
+    text = auricle("transcribe", demo / "audio" / "en" / "added.opus", "--model", "runs/small_ctc")
+    assert text.endswith("\n")
