@@ -1,4 +1,4 @@
-"""The speech that goes into the wheel: a fixed split that shares no text, readable files, licences beside it."""
+"""The speech that goes into the wheel: a fixed split that shares no text, files that read, licences."""
 
 import csv
 import tomllib
