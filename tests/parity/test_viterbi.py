@@ -3,6 +3,8 @@
 import pytest
 import torch
 
+import auricle
+from auricle.decode.emissions import check_recogniser, emit
 from auricle.decode.report import count_errors
 from auricle.decode.viterbi import viterbi
 from auricle.dictionary import Dictionary
@@ -67,3 +69,23 @@ def test_blank_weights(case):
         mode, weight = name.removeprefix(WEIGHED).split("_")
         got = weigh_blank(arrays["ragged.encoder_out"], float(weight), mode)
         assert torch.equal(got[valid], want[valid]), name
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_from_waveforms_to_tokens(case):
+    meta, arrays = load_case(case)
+    loaded = auricle.load(case / "checkpoint.pt", dictionary=case / "dict.ltr.txt", reference_padding=True)
+    model, dictionary = check_recogniser(loaded.model, loaded.dictionary)
+    lengths = (~arrays["padding_mask"]).sum(-1)
+    shortest = int(lengths.min())
+    batches = {
+        "ragged": (arrays["source"], lengths),
+        "nopad": (arrays["source"][:, :shortest], lengths.clamp(max=shortest)),
+    }
+    for kind, batch in batches.items():
+        emissions = emit(model, *batch)
+        hypotheses = viterbi(emissions.log_probs, emissions.lengths, dictionary)
+        assert [list(h.tokens) for h in hypotheses] == scalar(meta, f"{kind}.viterbi_tokens")
+        assert [h.score for h in hypotheses] == pytest.approx(
+            scalar(meta, f"{kind}.viterbi_scores"), rel=1e-4
+        )

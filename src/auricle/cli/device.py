@@ -1,19 +1,11 @@
 """Where a model runs."""
 
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from auricle.errors import UserError
 
 if TYPE_CHECKING:
     import torch
-
-
-DeviceOption = Annotated[
-    str | None,
-    typer.Option("--device", help="Such as cpu or cuda:1.", show_default="cuda where there is one, else cpu"),
-]
 
 
 def pick_device(name: str | None) -> "torch.device":

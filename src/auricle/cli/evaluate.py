@@ -7,23 +7,19 @@ from typing import Annotated
 
 import typer
 
-from auricle.cli.device import DeviceOption
 from auricle.cli.infer_words import read_words
+from auricle.cli.options import MODEL, DeviceOption, DictionaryOption
 
 logger = logging.getLogger(__name__)
 
 Data = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="DATA [KEY=VALUE]...",
+        metavar="DATA",
         help="The folder with SUBSET.tsv and SUBSET.ltr. fairseq's Hydra keys may stand here too "
         "(decoding.type=viterbi task.data=DATA common_eval.path=MODEL ...).",
         show_default=False,
     ),
-]
-Model = Annotated[
-    Path | None,
-    typer.Option("--model", "--path", "--checkpoint", help="A fine-tuned checkpoint.", show_default=False),
 ]
 Subset = Annotated[str, typer.Option("--gen-subset", "--subset", help="Which subset.")]
 ResultsPath = Annotated[
@@ -34,12 +30,12 @@ ResultsPath = Annotated[
     ),
 ]
 Labels = Annotated[str, typer.Option(help="Ending of the label file.")]
-DictionaryPath = Annotated[
-    Path | None, typer.Option(help="The model's dict.ltr.txt, where the checkpoint holds none.")
-]
 MaxTokens = Annotated[int, typer.Option(min=1, help="Samples a batch, padding included.")]
 BatchSize = Annotated[
-    int | None, typer.Option("--batch-size", "--max-sentences", min=1, help="Most utterances a batch.")
+    int | None,
+    typer.Option(
+        "--batch-size", "--max-sentences", min=1, help="Most utterances a batch (also --max-sentences)."
+    ),
 ]
 Decoder = Annotated[str, typer.Option("--w2l-decoder", "--decoder", help="Only viterbi so far.")]
 PostProcess = Annotated[
@@ -47,7 +43,7 @@ PostProcess = Annotated[
     typer.Option(
         "--post-process",
         "--remove-bpe",
-        help="How units become words: letter (join them, split at |) or none.",
+        help="How units become words: letter (join them, split at |) or none (also --remove-bpe).",
         show_default="letter where the dictionary has |",
     ),
 ]
@@ -56,11 +52,11 @@ NumWorkers = Annotated[int, typer.Option(min=0, help="Processes that read audio.
 
 def command(
     data: Data = None,
-    model: Model = None,
+    model: Annotated[Path | None, MODEL] = None,
     subset: Subset = "test",
     results_path: ResultsPath = None,
     labels: Labels = "ltr",
-    dictionary: DictionaryPath = None,
+    dictionary: DictionaryOption = None,
     max_tokens: MaxTokens = 1_600_000,
     batch_size: BatchSize = None,
     decoder: Decoder = "viterbi",

@@ -8,10 +8,10 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import get_args
 
-import auricle
 from auricle.cli.device import pick_device
 from auricle.cli.output import check_writable
 from auricle.cli.progress import progress
+from auricle.convert.load import load
 from auricle.data.collate import Batch, SetAside
 from auricle.data.dataset import SpeechDataset
 from auricle.data.loader import BatchLoader
@@ -68,7 +68,7 @@ def evaluate(options: Options) -> tuple[Summary, Path | None]:
     label_file = data / f"{options.subset}.{options.labels}"
     labels = read_labels(label_file, manifest)
     device = pick_device(options.device)
-    loaded = auricle.load(model_path, map_location=device)
+    loaded = load(model_path, map_location=device)
     dictionary = _dictionary(loaded.dictionary, options.dictionary, data / f"dict.{options.labels}.txt")
     model, dictionary = check_recogniser(loaded.model, dictionary)
     _check_symbols(labels, dictionary, label_file)

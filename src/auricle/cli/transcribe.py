@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO, Literal
 
 import typer
 
-from auricle.cli.device import DeviceOption, pick_device
+from auricle.cli.device import pick_device
+from auricle.cli.options import MODEL, DeviceOption, DictionaryOption
 from auricle.cli.output import check_writable
 from auricle.cli.progress import progress
 from auricle.errors import UserError
@@ -29,41 +30,40 @@ EXTENSIONS = frozenset([
 
 STDIN = "-"
 
-Format = Literal["txt", "json"]
+FormatName = Literal["txt", "json"]
+
+Paths = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="PATH",
+        help="Audio files, folders (with all below), archive.zip:offset:length, or - for standard input.",
+        show_default=False,
+    ),
+]
+Format = Annotated[
+    FormatName,
+    typer.Option(
+        "--format",
+        help="txt: a line a file, after its path and a tab where there are several. "
+        "json: an object a line, with the times and scores of the words.",
+    ),
+]
+Output = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", help="A file to write, in place of standard output.", show_default=False),
+]
+BatchSeconds = Annotated[
+    float, typer.Option(min=1.0, help="Audio that goes through the model at a time, padding included.")
+]
 
 
 def command(
-    paths: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="PATH...",
-            help="Audio files, folders (with all below), archive.zip:offset:length, or - for standard input.",
-            show_default=False,
-        ),
-    ],
-    model: Annotated[
-        Path,
-        typer.Option(
-            "--model", "--path", "--checkpoint", help="A fine-tuned checkpoint.", show_default=False
-        ),
-    ],
-    dictionary: Annotated[
-        Path | None, typer.Option(help="Its dict.ltr.txt, where the checkpoint holds none.")
-    ] = None,
-    output_format: Annotated[
-        Format,
-        typer.Option(
-            "--format",
-            help="txt: a line a file, after its path and a tab where there are several. "
-            "json: an object a line, with the times and scores of the words.",
-        ),
-    ] = "txt",
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="A file to write, in place of standard output.")
-    ] = None,
-    batch_seconds: Annotated[
-        float, typer.Option(min=1.0, help="Audio that goes through the model at a time, padding included.")
-    ] = 60.0,
+    paths: Paths,
+    model: Annotated[Path, MODEL],
+    dictionary: DictionaryOption = None,
+    output_format: Format = "txt",
+    output: Output = None,
+    batch_seconds: BatchSeconds = 60.0,
     device: DeviceOption = None,
 ) -> None:
     """Turn audio into text: any format that libsndfile reads, at any rate.
@@ -71,14 +71,14 @@ def command(
     A file that cannot be read is named on standard error, and the others are transcribed all the same;
     the exit code is then 2.
     """
-    import auricle
+    from auricle.convert.load import load
     from auricle.decode.transcribe import transcribe_each
     from auricle.files import atomic_write_text
 
     names = find_audio(paths)
     if output is not None:
         check_writable(output.parent)
-    loaded = auricle.load(model, map_location=pick_device(device), dictionary=dictionary)
+    loaded = load(model, map_location=pick_device(device), dictionary=dictionary)
     results = transcribe_each(_opened(names), loaded, batch_seconds=batch_seconds)
     broken: list[str] = []
     lines: list[str] = []
@@ -124,7 +124,7 @@ def _opened(names: Iterable[str]) -> Iterator[str | BinaryIO]:
 def _lines(
     names: Sequence[str],
     results: "Iterable[Transcript | Unreadable]",
-    output_format: Format,
+    output_format: FormatName,
     broken: list[str],
 ) -> Iterator[str]:
     """A line for each transcript; what could not be read goes to `broken`, and is named at once."""
@@ -141,7 +141,8 @@ def _lines(
             advance()
 
 
-def _line(name: str, transcript: "Transcript", output_format: Format, *, alone: bool) -> str:
+def _line(name: str, transcript: "Transcript", output_format: FormatName, *, alone: bool) -> str:
+    path = os.fsencode(name).decode(errors="replace")  # names on a disk need not be UTF-8; what we write is
     if output_format == "json":
-        return json.dumps({"path": name, **asdict(transcript)}, ensure_ascii=False)
-    return transcript.text if alone else f"{name}\t{transcript.text}"
+        return json.dumps({"path": path, **asdict(transcript)}, ensure_ascii=False)
+    return transcript.text if alone else f"{path}\t{transcript.text}"

@@ -165,9 +165,9 @@ def _transcribe_window(
 
 def transcript(hypothesis: Hypothesis, config: Wav2Vec2Config) -> Transcript:
     """Gives words their times: frame i starts at sample i times the stride of the convolutions."""
-    frame_seconds = hop(config.conv_layers) / config.sample_rate
+    stride, rate = hop(config.conv_layers), config.sample_rate
     words = [
-        Word(text, span.start * frame_seconds, span.end * frame_seconds, span.score)
+        Word(text, span.start * stride / rate, span.end * stride / rate, span.score)
         for text, span in zip(hypothesis.words, hypothesis.spans, strict=True)
     ]
     return Transcript(hypothesis.text, words)

@@ -1,11 +1,11 @@
 import io
 import json
+import os
 import sys
 from types import SimpleNamespace
 
 import pytest
 
-import auricle
 from auricle.cli.main import main
 from auricle.cli.transcribe import find_audio
 from auricle.decode.transcribe import transcribe
@@ -17,7 +17,7 @@ RECOGNISER = tiny_recogniser()
 
 @pytest.fixture(autouse=True)
 def _model(monkeypatch):
-    monkeypatch.setattr(auricle, "load", lambda path, **options: RECOGNISER)
+    monkeypatch.setattr("auricle.convert.load.load", lambda path, **options: RECOGNISER)
 
 
 def run(*words):
@@ -54,6 +54,15 @@ def test_folders_are_searched_in_depth_and_in_order(tmp_path):
     assert find_audio([str(tmp_path)]) == [
         str(tmp_path / name) for name in ("a.ogg", "b/1.wav", "b/c/2.FLAC")
     ]
+
+
+@pytest.mark.parametrize("output_format", ["txt", "json"])
+def test_names_need_not_be_utf8(tmp_path, capsys, output_format):
+    clip = write_speech(tmp_path / "a.wav", 0.5)
+    latin = clip.rename(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.wav"))
+    write_speech(clip, 0.5)
+    assert run(latin, clip, "--format", output_format) == 0
+    assert "caf\ufffd.wav" in capsys.readouterr().out
 
 
 def test_a_folder_without_audio_is_a_mistake(tmp_path):
