@@ -1,4 +1,4 @@
-"""Configurations that fairseq resolved itself resolve to the same values here, and describe the same models."""
+"""Configurations that fairseq resolved itself resolve to the same values here, for the same models."""
 
 from pathlib import Path
 from typing import Any

@@ -73,7 +73,7 @@ def find_recipe(name: str, config_dir: Path | None = None) -> Path:
     Raises:
         UserError: there is none; the nearest name is given.
     """
-    folder = _shipped() if config_dir is None else config_dir
+    folder = _shipped() if config_dir is None else config_dir.expanduser()
     if not folder.is_dir():
         raise UserError(f"--config-dir {folder}: there is no such folder")
     stem = name.removesuffix(".yaml")
@@ -82,7 +82,8 @@ def find_recipe(name: str, config_dir: Path | None = None) -> Path:
             return path
     known = sorted(str(p.relative_to(folder).with_suffix("")) for p in folder.rglob("*.yaml"))
     listed = f"; there are {', '.join(known)}" if len(known) <= 40 else ""
-    raise UserError(f"no recipe '{name}' in {folder}{nearest(stem, known)}{listed}")
+    where = "among those shipped" if config_dir is None else f"in {folder}"
+    raise UserError(f"no recipe '{name}' {where}{nearest(stem, known)}{listed}")
 
 
 def _shipped() -> Path:
@@ -175,9 +176,7 @@ class _Given:
         if name is None:
             name = only
         if name is None:
-            raise UserError(
-                f"{group}._name is not set: choose one of {', '.join(kinds)}, or give --config-name"
-            )
+            raise UserError(f"no recipe: give --config-name NAME, or {group}._name={' or '.join(kinds)}")
         if name not in kinds:
             origin = self.origin(f"{group}._name")
             raise UserError(
