@@ -60,7 +60,8 @@ def rows() -> Iterator[tuple[str, str]]:
             yield f"  {folder}/", description
         indent = "    " if folder else "  "
         yield from ((f"{indent}{path.name}", summary(path)) for path in python_files(folder))
-    yield from REST.items()
+    # git knows no empty folders: one that is empty here is absent in a clone.
+    yield from (row for row in REST.items() if any((REPOSITORY / row[0]).glob("*.*")))
 
 
 def tree() -> str:
