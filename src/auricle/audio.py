@@ -7,6 +7,7 @@ import io
 import logging
 import os
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -139,7 +140,7 @@ def _opened(source: Source) -> Iterator[soundfile.SoundFile]:
         raise AudioError(f"{_name(source)}: {_reason(source, error)}") from None
 
 
-def _readable(source: Source) -> str | BinaryIO:
+def _readable(source: Source) -> str | bytes | BinaryIO:
     """What `SoundFile` can open: a path, or bytes that can be sought in."""
     if not isinstance(source, str | os.PathLike):
         return source if source.seekable() else io.BytesIO(source.read())
@@ -148,7 +149,8 @@ def _readable(source: Source) -> str | BinaryIO:
         raise AudioError(f"{path}: raw samples have no header that gives the rate: convert it to WAV or FLAC")
     member = _SLICE.fullmatch(path)
     if member is None or os.path.exists(path):
-        return path
+        # as bytes, a name that is not UTF-8 can be opened too
+        return path if sys.platform == "win32" else os.fsencode(path)
     with open(member["archive"], "rb") as archive:
         archive.seek(int(member["offset"]))
         return io.BytesIO(archive.read(int(member["length"])))

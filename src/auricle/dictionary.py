@@ -74,7 +74,7 @@ class Dictionary:
         for number, line in enumerate(read_lines(path), start=1):
             if not line.strip():
                 continue
-            fields = line.strip().rsplit(" ", 1)
+            fields = line.rstrip().rsplit(" ", 1)
             # fairseq marks a symbol that may stand twice, such as its own specials, with this flag
             if fields[-1] == "#fairseq:overwrite":
                 raise UserError(f"{path}:{number}: #fairseq:overwrite is not supported: remove the line")

@@ -65,7 +65,6 @@ def command(
     texts = match(listed, read_table(table, path_column, text_column), table)
     if case != "keep":
         texts = [text.upper() if case == "upper" else text.lower() for text in texts]
-    output_dir.mkdir(parents=True, exist_ok=True)
     _write_or_check(output_dir / DICTIONARY, [words_to_letters(text) for text in texts], new=new_dictionary)
     name = output_name or manifest.stem
     write_labels(output_dir, name, texts)

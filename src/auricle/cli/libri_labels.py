@@ -22,6 +22,5 @@ def command(
 ) -> None:
     """Write NAME.ltr and NAME.wrd from the SPEAKER-CHAPTER.trans.txt files that stand beside the audio."""
     texts = read_libri(read_manifest(tsv))
-    output_dir.mkdir(parents=True, exist_ok=True)
     write_labels(output_dir, output_name, texts)
     typer.echo(f"{output_dir / output_name}.ltr, {output_dir / output_name}.wrd: {len(texts)} utterances")

@@ -50,7 +50,6 @@ def command(
     if not entries:
         raise UserError(f"none of the {len(paths)} files under {waves} can be used, see above")
     train, valid = split(entries, valid_percent, seed)
-    dest.mkdir(parents=True, exist_ok=True)
     root = os.path.realpath(waves)
     # without a share to hold out fairseq writes no valid.tsv
     for name, part in [("train", train), *([("valid", valid)] if valid_percent > 0 else [])]:
