@@ -1,6 +1,7 @@
 """Epochs: complete, reproducible, resumable, the same with any number of workers."""
 
 import os
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -164,6 +165,19 @@ def test_reading_draws_from_no_global_generator(speech: SpeechDataset) -> None:
     before = np.random.get_state()[1].tolist()  # type: ignore[index, union-attr]
     list(loader(speech).epoch(1))
     assert np.random.get_state()[1].tolist() == before  # type: ignore[index, union-attr]
+
+
+def test_what_workers_hold_can_be_sent_to_them(tmp_path: Path) -> None:
+    """Where processes are not forked, as on Python 3.14, the reader is pickled."""
+    manifest = sounds.corpus(tmp_path, [500, 600])
+    dataset = SpeechDataset(
+        manifest, labels=["A |", "B |"], dictionary=Dictionary("|AB"), num_frames=lambda samples: samples // 9
+    )
+    reader = BatchLoader(dataset, max_tokens=10**6, pad=True)._reader
+    again = pickle.loads(pickle.dumps(reader))
+    assert contents([again[(1, [0, 1])]]) == contents([reader[(1, [0, 1])]])
+    batch = pickle.loads(pickle.dumps(reader[(1, [1])]))
+    assert batch.ids.tolist() == [1] and batch.target_lengths.tolist() == [2]
 
 
 SIGNALLED = """
