@@ -172,11 +172,16 @@ class ConvFeatureExtractor(nn.Module):
 
         Args:
             waveforms: [B, T] float32, 16 kHz, at least `receptive_field` samples.
-            lengths: int64 [B], in samples; None where nothing is padded.
+            lengths: int64 [B], in samples; None where nothing is padded. What stands past them is not heard,
+                whatever it is.
 
         Returns:
             [B, C, N]; frames past an utterance's length hold nothing of use.
         """
+        if lengths is not None:
+            # Zeros, not only a mask over what follows: a NaN would pass through any product with 0.
+            padding = torch.arange(waveforms.shape[1], device=waveforms.device) >= lengths[:, None]
+            waveforms = waveforms.masked_fill(padding, 0.0)
         if self.reference_padding:
             lengths = None
         x = waveforms[:, None]
