@@ -80,10 +80,18 @@ def _translated(options: Mapping[str, Any], words: Mapping[str, str], config: ty
         value = options.get(word)
         if value is None:
             continue
-        if isinstance(value, str):
-            value = keys.VALUES.get(word, {}).get(value, value)
+        if word in keys.VALUES:
+            value = _translated_value(value, word)
         values[path] = as_type(value, path_type(config, path), word)
     return values
+
+
+def _translated_value(value: object, word: str) -> str:
+    ours = keys.VALUES[word]
+    if not isinstance(value, str) or value not in ours:
+        shown = repr(value[:60]) if isinstance(value, str) else "another value"
+        raise UserError(f"{word}: expected one of {', '.join(ours)}, got {shown}")
+    return ours[value]
 
 
 def _or_default(options: Mapping[str, Any], word: str, default: object) -> Any:

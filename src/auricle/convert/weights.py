@@ -1,16 +1,27 @@
-"""Named tensors of a file put into a network that is built for them, without ever having two of them."""
+"""Named tensors of a file put into a network that is built for them."""
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from auricle.convert.values import with_values
 from auricle.errors import UserError
 from auricle.models.build import Model, build_model
 from auricle.models.config import CTCConfig, ModelConfig
+
+_ROOM_FOR_THE_REST = 2**20
+"""Bytes that building a network may take besides its weights."""
+
+_FACTORIES = frozenset({torch.empty, torch.zeros, torch.ones, torch.full, torch.rand, torch.randn})
+_RANDOM_FACTORIES = frozenset({torch.rand, torch.randn})
+_RANDOM_FILLS = frozenset(
+    {Tensor.normal_, Tensor.uniform_, nn.init.normal_, nn.init.uniform_, nn.init.kaiming_uniform_}
+)
 
 
 class Weight(Protocol):
@@ -37,12 +48,11 @@ def model_with_weights(
     Raises:
         UserError: The names or shapes are not the network's.
     """
+    num_elements = sum(math.prod(weight.shape) for weight in weights.values())
     try:
-        # Without storage: whatever sizes the configuration asks for, no memory is taken for them before
-        # they are seen to be those of tensors that are there.
-        with torch.device("meta"):
+        with _BlankNetwork(2 * num_elements * torch.float32.itemsize + _ROOM_FOR_THE_REST):
             model = build_model(config)
-    except (RuntimeError, OverflowError) as error:
+    except (RuntimeError, OverflowError) as error:  # sizes that torch cannot multiply
         raise UserError(f"no network can be built from the configuration ({_line(error)})") from error
     expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     _compare(expected, {name: tuple(weight.shape) for name, weight in weights.items()})
@@ -56,6 +66,31 @@ def with_reference_padding(config: ModelConfig) -> ModelConfig:
     if isinstance(config, CTCConfig):
         return with_values(config, {"encoder.reference_padding": True})
     return replace(config, reference_padding=True)
+
+
+class _BlankNetwork(TorchFunctionMode):
+    """Builds a network without drawing initial values, which are about to be replaced.
+
+    Whatever sizes an untrusted configuration asks for, no more memory is taken than `limit` bytes. (Tensors
+    on torch's "meta" device would take none, but the first one costs a second of imports.)
+    """
+
+    def __init__(self, limit: int) -> None:
+        super().__init__()
+        self.left = limit
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Stands before every call of a torch function."""
+        kwargs = kwargs or {}
+        if func in _RANDOM_FILLS:
+            return args[0] if args else kwargs["tensor"]
+        if func in _FACTORIES:
+            self.left -= func(*args, **{**kwargs, "device": "meta"}).nbytes
+            if self.left < 0:
+                raise UserError("its configuration describes a network of more weights than it has")
+        return (torch.empty if func in _RANDOM_FACTORIES else func)(*args, **kwargs)
 
 
 def _compare(expected: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple[int, ...]]) -> None:
