@@ -155,25 +155,28 @@ class Trainer:
 
     def _epoch(self, log: RunLog, stop: StopRequest, started: float) -> str | None:
         """The rest of the current epoch; gives the reason to end the run, or None."""
-        progress = self.progress
-        reason = None
+        progress, reason = self.progress, None
+        num_batches = len(self.train.batches(progress.epoch))
         for batches in self._updates_of_epoch():
-            self._update(batches, log)
+            made = self._update(batches, log)
             progress.seconds = time.monotonic() - started
             reason = stop.reason or self._reason_to_end()
-            if reason is None and self._due_within_epoch():
-                reason = self._validate_and_save(log, end_of_epoch=False)
-            if reason is not None:
+            if reason or progress.batches_done >= num_batches:
                 break
-        ended = progress.batches_done >= len(self.train.batches(progress.epoch))
+            if made and self._due_by_updates():
+                reason = self._validate_and_save(log, end_of_epoch=False)
+                if reason:
+                    return reason
+        if stop.reason:
+            # Also at an epoch's end: the run that goes on from here finds nothing left of it, and ends it.
+            self._save(log)
+            return stop.reason
+        ended = progress.batches_done >= num_batches
         if ended:
             progress.epoch, progress.batches_done = progress.epoch + 1, 0
             reason = reason or self._reason_to_end()
-        if stop.reason:
-            self._save(log)
-            return stop.reason
         if ended or reason:
-            reason = self._validate_and_save(log, end_of_epoch=ended, stopping=reason) or reason
+            reason = self._validate_and_save(log, end_of_epoch=ended, stopping=reason)
         return reason
 
     def _updates_of_epoch(self) -> Iterator[list[Batch]]:
@@ -184,7 +187,8 @@ class Trainer:
         while group := list(islice(batches, count)):
             yield group
 
-    def _update(self, batches: list[Batch], log: RunLog) -> None:
+    def _update(self, batches: list[Batch], log: RunLog) -> bool:
+        """Whether there was an update to make, and it was made."""
         progress = self.progress
         self.model.train()
         for item in (item for batch in batches for item in batch.set_aside):
@@ -193,12 +197,12 @@ class Trainer:
         progress.batches_done += len(batches)
         batches = [batch for batch in batches if len(batch)]
         if not batches:
-            return
+            return False
         lr = self.schedule(progress.num_updates)
         result = self.step.update(batches, progress.epoch, progress.num_updates, lr)
         if not result.applied:
             self._note_skipped(batches, log)
-            return
+            return False
         self._skipped_in_a_row = 0
         progress.num_updates += 1
         for loss in result.losses:
@@ -206,6 +210,7 @@ class Trainer:
         log.train.add("grad_norm", result.grad_norm)
         seconds = sum(batch.audio_seconds for batch in batches)
         log.update(progress.num_updates, epoch=progress.epoch, lr=lr, audio_seconds=seconds)
+        return True
 
     def _note_skipped(self, batches: list[Batch], log: RunLog) -> None:
         self.progress.skipped += 1
@@ -231,7 +236,7 @@ class Trainer:
             return f"done: the learning rate fell to {options.stop_min_lr:g}"
         return None
 
-    def _due_within_epoch(self) -> bool:
+    def _due_by_updates(self) -> bool:
         updates, options = self.progress.num_updates, self.options
         intervals = (options.save_interval_updates, options.validate_interval_updates)
         return any(_due(updates, interval) for interval in intervals)
@@ -239,23 +244,28 @@ class Trainer:
     def _validate_and_save(
         self, log: RunLog, *, end_of_epoch: bool, stopping: str | None = None
     ) -> str | None:
-        """Do what is due after an update or an epoch; gives a reason to end (patience), or None.
+        """Do what is due after an update or an epoch; gives `stopping`, another reason to end, or None.
 
         As in fairseq, whatever is saved within an epoch is validated first.
         """
-        progress, options = self.progress, self.options
-        epochs_done, updates = progress.epoch - 1, progress.num_updates
+        options, updates = self.options, self.progress.num_updates
+        epochs_done = self.progress.epoch - 1
         keep = _due(updates, options.save_interval_updates)
-        validate = bool(stopping or not end_of_epoch or _due(epochs_done, options.validate_interval))
-        save = bool(stopping or keep or (end_of_epoch and _due(epochs_done, options.save_interval)))
+        validate = bool(stopping or self._due_by_updates()) or _due(epochs_done, options.validate_interval)
+        save = keep or (end_of_epoch and _due(epochs_done, options.save_interval))
         is_best = False
         with log.paused():
             if validate and not options.disable_validation and updates >= options.validate_after_updates:
                 is_best = self._validate(log)
-            if save or is_best:
+            reason = stopping or self._out_of_patience()
+            if reason or save or is_best:
                 self._save(log, best=is_best, keep=keep)
-        if 0 < options.patience <= progress.validations_since_best:
-            return f"done: no better {options.best_metric} in {progress.validations_since_best} validations"
+        return reason
+
+    def _out_of_patience(self) -> str | None:
+        count = self.progress.validations_since_best
+        if 0 < self.options.patience <= count:
+            return f"done: no better {self.options.best_metric} in {count} validations"
         return None
 
     def _validate(self, log: RunLog) -> bool:
