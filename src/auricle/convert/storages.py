@@ -206,8 +206,8 @@ def zip_members(file: BinaryIO) -> dict[str, Member]:
     try:
         with zipfile.ZipFile(file) as archive:
             entries = archive.infolist()
-    except _ZIP_ERRORS as error:
-        raise DamagedError(f"its table of contents cannot be read ({error})") from None
+    except _ZIP_ERRORS:
+        raise DamagedError("its table of contents cannot be read") from None
     if len(entries) > MAX_MEMBERS:
         raise DamagedError(f"an archive of more than {MAX_MEMBERS} members")
     members: dict[str, Member] = {}
