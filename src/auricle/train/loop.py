@@ -83,7 +83,7 @@ class Progress:
         best: Best value of the metric so far.
         validations_since_best: For `patience`.
         skipped: Updates left out because their gradient was not finite.
-        set_aside: Utterances left out while reading.
+        set_aside: Names of the utterances left out while reading, each once.
     """
 
     epoch: int = 1
@@ -93,7 +93,7 @@ class Progress:
     best: float | None = None
     validations_since_best: int = 0
     skipped: int = 0
-    set_aside: int = 0
+    set_aside: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -192,8 +192,9 @@ class Trainer:
         progress = self.progress
         self.model.train()
         for item in (item for batch in batches for item in batch.set_aside):
-            progress.set_aside += 1
-            log.say(f"set aside {item.name}: {item.reason}")
+            if item.name not in progress.set_aside:
+                progress.set_aside.append(item.name)
+                log.say(f"set aside {item.name}: {item.reason} ({len(progress.set_aside)} so far)")
         progress.batches_done += len(batches)
         batches = [batch for batch in batches if len(batch)]
         if not batches:
