@@ -126,6 +126,18 @@ def test_the_encoder_gives_every_layer_before_the_final_norm(pre_norm: bool) -> 
     assert_close(context, encoder.layer_norm(hidden) if pre_norm else hidden)
 
 
+@pytest.mark.parametrize("reference_padding", [False, True])
+def test_deep_positions_see_what_padding_became_for_reference_only(reference_padding: bool) -> None:
+    config = replace(CONFIG, pos_conv_depth=2, num_layers=0, pre_norm=True)
+    encoder = shaken(Encoder(config, reference_padding)).eval()
+    x = frames().masked_fill(PADDING[..., None], 0.0)
+    expected = x + encoder.pos_conv(x, None if reference_padding else PADDING)
+    context, _ = encoder(frames(), PADDING)
+    assert_close(context[~PADDING], encoder.layer_norm(expected)[~PADDING])
+    alone, _ = encoder(frames()[1:, :4], None)
+    assert torch.allclose(context[1, :4], alone[0], atol=1e-5) != reference_padding
+
+
 @pytest.mark.parametrize("pre_norm", [False, True])
 @pytest.mark.parametrize("layer", [0, 1, 2])
 def test_a_layer_by_number(pre_norm: bool, layer: int) -> None:
