@@ -187,7 +187,8 @@ class _BatchReader(Dataset[Batch]):
         epoch, indices = key
 
         def crop_start(index: int, surplus: int) -> int:
-            return int(np.random.default_rng((self._seed, epoch, index)).integers(surplus + 1))
+            # the last number keeps it apart from the masks, whose generator is (seed, epoch, utterance)
+            return int(np.random.default_rng((self._seed, epoch, index, 1)).integers(surplus + 1))
 
         return collate(
             [self._dataset[index] for index in indices],
