@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from auricle.models import cpu_conv
 from auricle.models.config import ConvLayers
 
 Count = TypeVar("Count", int, Tensor)
@@ -129,9 +130,62 @@ class ConvBlock(nn.Sequential):
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """[B, C_in, N_in] -> [B, C, N]; `lengths` int64 [B] counts the frames of the *output*."""
+        if cpu_conv.applies_to(x):
+            return self._by_products(x, lengths)
         x = self[0](x)
         x = self[2](x, lengths) if self.per_row else self[2](x)
         return F.gelu(x)
+
+    def _by_products(self, x: Tensor, lengths: Tensor | None) -> Tensor:
+        """As `forward`, with channels-last strides throughout (see `cpu_conv`)."""
+        conv, norm = self[0], self[2]
+        assert isinstance(conv, nn.Conv1d)
+        fits = x.shape[1] == 1 and conv.bias is None and not x.requires_grad
+        if fits and isinstance(norm, nn.GroupNorm):
+            frames, weight = normalised_product(x[:, 0], conv, norm, lengths)
+            return cpu_conv.linear_gelu(frames, weight).transpose(1, 2)
+        plain = isinstance(norm, nn.Identity)
+        y = cpu_conv.conv1d(x.transpose(1, 2), conv.weight, conv.bias, conv.stride[0], gelu=plain)
+        y = y.transpose(1, 2)
+        if plain:
+            return y
+        return F.gelu(norm(y, lengths) if self.per_row else norm(y))
+
+
+def normalised_product(
+    waveforms: Tensor, conv: nn.Conv1d, norm: nn.GroupNorm, lengths: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """A convolution of waveforms and its group norm as one matrix product: what to multiply.
+
+    Mean and variance of each output channel follow from the mean and the covariance of the K samples under
+    the kernel, so they go into the weights, and the output is written once. In float64, because the
+    variance of a filtered signal may be a small difference of large ones.
+
+    Args:
+        waveforms: [B, T].
+        conv: From one channel to C, without a bias.
+        norm: Of its output.
+        lengths: int64 [B] in frames of its output, or None.
+
+    Returns:
+        [B, N, K + 1], samples around their mean, and a one; and [B, K + 1, C].
+    """
+    frames = waveforms.unfold(1, conv.kernel_size[0], conv.stride[0])
+    if lengths is None:
+        count: Tensor | int = frames.shape[1]
+        centred = frames - frames.mean(1, keepdim=True)
+    else:
+        count = lengths.clamp(min=1)[:, None, None]
+        valid = (torch.arange(frames.shape[1], device=frames.device) < lengths[:, None])[..., None]
+        centred = (frames - (frames * valid).sum(1, keepdim=True) / count) * valid
+    wide = centred.double()
+    covariance = wide.transpose(1, 2) @ wide / count
+    kernel = conv.weight[:, 0].double()
+    variance = ((kernel @ covariance) * kernel).sum(-1)
+    scale = norm.weight * torch.rsqrt(variance + norm.eps).float()
+    weight = (conv.weight[:, 0] * scale[..., None]).transpose(1, 2)
+    bias = norm.bias.expand(len(weight), 1, -1)
+    return F.pad(centred, (0, 1), value=1.0), torch.cat([weight, bias], dim=1)
 
 
 class ConvFeatureExtractor(nn.Module):

@@ -1,0 +1,184 @@
+"""The front end's convolutions on a CPU: matrix products on channels-last rows, without copies.
+
+oneDNN's backward pass of a strided convolution runs at half the rate of a matrix product, and reorders its
+arguments first. Without padding, taps j to j + stride of all frames are one matrix that is there already: the
+input read as rows of stride * C values from position j. So a convolution is ceil(kernel / stride) products.
+
+They go block by block, small enough for the cores' caches, with the GELU that follows done while the block is
+there: an array of this size costs more to allocate and to fill than a GELU to compute.
+
+Legend: B batch, I input positions, N frames, K kernel, S stride, C channels in, D channels out.
+"""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+from torch.autograd.function import FunctionCtx
+
+_BLOCK = 1024
+"""Rows of a block, for each thread."""
+
+
+def applies_to(x: Tensor) -> bool:
+    """Whether `x` should come here: float32 on a CPU, being computed and not traced."""
+    return (
+        x.device.type == "cpu"
+        and x.dtype == torch.float32
+        and not torch.is_autocast_enabled("cpu")
+        and not torch.compiler.is_compiling()
+    )
+
+
+def conv1d(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, *, gelu: bool) -> Tensor:
+    """An unpadded convolution, followed by a GELU if so asked.
+
+    Args:
+        x: [B, I, C] float32.
+        weight: [D, C, K].
+        bias: [D] or None.
+        stride: S.
+        gelu: Whether to apply one.
+
+    Returns:
+        [B, N, D], contiguous.
+    """
+    return _Conv.apply(x.contiguous(), weight, bias, stride, gelu)  # type: ignore[no-any-return,no-untyped-call]
+
+
+def linear_gelu(x: Tensor, weight: Tensor) -> Tensor:
+    """`gelu(x @ weight)`, for few inputs: backward computes the product again instead of keeping it.
+
+    Args:
+        x: [B, N, K] float32; gets no gradient.
+        weight: [B, K, D].
+
+    Returns:
+        [B, N, D], contiguous.
+    """
+    return _LinearGELU.apply(x, weight)  # type: ignore[no-any-return,no-untyped-call]
+
+
+class _Conv(torch.autograd.Function):
+    """See `conv1d`."""
+
+    @staticmethod
+    def forward(
+        ctx: FunctionCtx, x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, gelu: bool
+    ) -> Tensor:
+        batch, positions, _ = x.shape
+        channels, _, kernel = weight.shape
+        frames = (positions - kernel) // stride + 1
+        taps = _taps(weight, stride)
+        y = x.new_empty(batch, frames, channels)
+        # Backward wants what the GELU was given.
+        z = torch.empty_like(y) if gelu and any(ctx.needs_input_grad) else y  # type: ignore[attr-defined]
+        for row, rows in _blocks(batch, frames):
+            block = z[row, rows]
+            for first, tap in taps:
+                part = _windows(x[row], first, tap.shape[0], rows, stride)
+                if first:
+                    block.addmm_(part, tap)
+                elif bias is None:
+                    torch.mm(part, tap, out=block)
+                else:
+                    torch.addmm(bias, part, tap, out=block)
+            if gelu:
+                torch.ops.aten.gelu.out(block, out=y[row, rows])
+        ctx.save_for_backward(x, weight, z)
+        ctx.has_bias, ctx.stride, ctx.gelu = bias is not None, stride, gelu  # type: ignore[attr-defined]
+        return y
+
+    @staticmethod
+    def backward(ctx: FunctionCtx, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight, z = ctx.saved_tensors  # type: ignore[attr-defined]
+        stride, needs_input = ctx.stride, ctx.needs_input_grad[0]  # type: ignore[attr-defined]
+        g = gradients[0].contiguous()
+        taps = _taps(weight, stride)
+        g_taps = [torch.zeros_like(tap) for _, tap in taps]
+        g_bias = g.new_zeros(g.shape[-1]) if ctx.has_bias else None  # type: ignore[attr-defined]
+        g_x = torch.empty_like(x) if needs_input else None
+        if g_x is not None:
+            _zero_unwritten(g_x, g.shape[1], weight.shape[-1], stride)
+        scratch = g.new_empty(min(g.shape[1], _block_size()), g.shape[-1])
+        # Backwards in time: a block's first taps set the gradient of its positions, and its other taps add
+        # to positions of the block after it.
+        for row, rows in reversed(list(_blocks(*g.shape[:2]))):
+            block = g[row, rows]
+            if ctx.gelu:  # type: ignore[attr-defined]
+                block = torch.ops.aten.gelu_backward.grad_input(
+                    block, z[row, rows], grad_input=scratch[: rows.stop - rows.start]
+                )
+            for (first, tap), g_tap in zip(taps, g_taps, strict=True):
+                part = _windows(x[row], first, tap.shape[0], rows, stride)
+                g_tap.addmm_(part.t(), block)
+                if g_x is not None:
+                    g_part = _windows(g_x[row], first, tap.shape[0], rows, stride)
+                    torch.addmm(g_part, block, tap.t(), beta=float(first > 0), out=g_part)
+            if g_bias is not None:
+                g_bias += block.sum(0)
+        g_weight = torch.cat(g_taps).view(weight.shape[2], weight.shape[1], -1).permute(2, 1, 0)
+        return g_x, g_weight, g_bias, None, None
+
+
+class _LinearGELU(torch.autograd.Function):
+    """See `linear_gelu`."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, x: Tensor, weight: Tensor) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        y = x.new_empty(*x.shape[:2], weight.shape[-1])
+        for row, rows in _blocks(*y.shape[:2]):
+            block = torch.mm(x[row, rows], weight[row], out=y[row, rows])
+            torch.ops.aten.gelu_(block)
+        return y
+
+    @staticmethod
+    def backward(ctx: FunctionCtx, *gradients: Tensor) -> tuple[None, Tensor]:
+        x, weight = ctx.saved_tensors  # type: ignore[attr-defined]
+        g = gradients[0]
+        g_weight = torch.zeros_like(weight)
+        scratch = g.new_empty(2, min(g.shape[1], _block_size()), g.shape[-1])
+        for row, rows in _blocks(*g.shape[:2]):
+            z, block = scratch[:, : rows.stop - rows.start]
+            torch.mm(x[row, rows], weight[row], out=z)
+            torch.ops.aten.gelu_backward.grad_input(g[row, rows], z, grad_input=block)
+            g_weight[row].addmm_(x[row, rows].t(), block)
+        return None, g_weight
+
+
+def _block_size() -> int:
+    return _BLOCK * torch.get_num_threads()
+
+
+def _blocks(batch: int, frames: int) -> Iterator[tuple[int, slice]]:
+    """(row of the batch, frames) of each block."""
+    size = _block_size()
+    for row in range(batch):
+        for start in range(0, frames, size):
+            yield row, slice(start, min(start + size, frames))
+
+
+def _taps(weight: Tensor, stride: int) -> list[tuple[int, Tensor]]:
+    """(first tap, [taps * C, D]) of each product, `stride` taps or fewer: from [D, C, K]."""
+    kernel = weight.shape[-1]
+    by_tap = weight.detach().permute(2, 1, 0).contiguous()
+    return [
+        (first, by_tap[first : min(first + stride, kernel)].flatten(0, 1))
+        for first in range(0, kernel, stride)
+    ]
+
+
+def _windows(x: Tensor, first: int, width: int, rows: slice, stride: int) -> Tensor:
+    """What the taps from `first` see in [I, C] at each frame of `rows`: a view [rows, width]."""
+    step = stride * x.shape[1]
+    offset = x.storage_offset() + first * x.shape[1] + rows.start * step
+    return x.as_strided((rows.stop - rows.start, width), (step, 1), offset)
+
+
+def _zero_unwritten(g_x: Tensor, frames: int, kernel: int, stride: int) -> None:
+    """Zero the positions of a gradient [B, I, C] that no frame's first `stride` taps see."""
+    if kernel < stride:
+        g_x.zero_()
+    else:
+        g_x[:, frames * stride :] = 0.0
