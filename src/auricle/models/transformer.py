@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from auricle.models.config import EncoderConfig
+from auricle.models.cpu_attention import dropout_attention
 from auricle.models.dropout import Dropout, dropout, layers_to_run
 
 Activation = Callable[[Tensor], Tensor]
@@ -79,6 +80,30 @@ class PositionalConv(nn.Sequential):
         return y.transpose(1, 2)
 
 
+def attend(q: Tensor, k: Tensor, v: Tensor, key_mask: Tensor | None, p: float) -> Tensor:
+    """Scaled dot-product attention (Vaswani et al. 2017, section 3.2.1).
+
+    Args:
+        q: [B, H, N, D].
+        k: [B, H, M, D].
+        v: [B, H, M, D].
+        key_mask: bool, broadcast to [B, H, N, M], True where a key may be looked at.
+        p: Dropout on the attention weights.
+
+    Returns:
+        [B, H, N, D].
+    """
+    if p == 0.0 or q.device.type != "cpu":
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=key_mask, dropout_p=p)
+    if q.dtype == torch.float32 and p < 1.0:
+        return dropout_attention(q, k, v, key_mask, p)
+    scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
+    if key_mask is not None:
+        scores = scores.masked_fill(~key_mask, float("-inf"))
+    weights = F.softmax(scores, dim=-1, dtype=torch.float32).type_as(scores)
+    return dropout(weights, p) @ v
+
+
 class SelfAttention(nn.Module):
     """Multi-head self-attention (Vaswani et al. 2017, section 3.2)."""
 
@@ -97,14 +122,7 @@ class SelfAttention(nn.Module):
             proj(x).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
             for proj in (self.q_proj, self.k_proj, self.v_proj)
         )
-        if self.training and self.dropout > 0.0:
-            scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
-            if key_mask is not None:
-                scores = scores.masked_fill(~key_mask, float("-inf"))
-            weights = F.softmax(scores, dim=-1, dtype=torch.float32).type_as(scores)
-            y = dropout(weights, self.dropout) @ v
-        else:
-            y = F.scaled_dot_product_attention(q, k, v, attn_mask=key_mask)
+        y = attend(q, k, v, key_mask, self.dropout if self.training else 0.0)
         return self.out_proj(y.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
 
 
