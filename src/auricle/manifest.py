@@ -106,11 +106,19 @@ def sample_counts(manifest: Manifest, sample_rate: int) -> list[int]:
     A few headers tell whether all files have one rate, which is the usual case; only when they differ is
     every header read. Files that cannot be read count as having the wanted rate: reading them later says what
     is wrong with them.
+
+    Raises:
+        UserError: The manifest's root is no folder, and no file can be read.
     """
     entries = manifest.entries
     probes = entries[:: max(1, len(entries) // _PROBES)]
     rates = _rates(manifest, probes)
     found = set(rates) - {None}
+    if entries and not found and not manifest.root.is_dir():
+        raise UserError(
+            f"{manifest.source}:1: there is no folder {manifest.root}: write there where the audio is, or make "
+            "the manifest anew with `auricle manifest`"
+        )
     each = _rates(manifest, entries) if len(found) > 1 else [next(iter(found), None)] * len(entries)
     return [
         round(entry.num_samples * sample_rate / (rate or sample_rate))

@@ -136,12 +136,14 @@ class BatchLoader:
         """
         keys = [(epoch, indices) for indices in self.batches(epoch)[start:]]
         usable, set_aside = 0, list(self.set_aside)
-        for batch in self._by_processes(keys) if self._num_workers > 0 else self._by_thread(keys):
+        batches = self._by_processes(keys) if self._num_workers > 0 else self._by_thread(keys)
+        for left, batch in zip(reversed(range(len(keys))), batches, strict=True):
             usable += len(batch)
             set_aside += batch.set_aside if usable == 0 else ()
+            # before the last batch and not after it, as nobody asks for more than there are
+            if usable == start == left == 0:
+                raise UserError(_nothing_left(self.dataset, set_aside))
             yield batch
-        if usable == start == 0:
-            raise UserError(_nothing_left(self.dataset, set_aside))
 
     def _by_thread(self, keys: Sequence[_Key]) -> Iterator[Batch]:
         pool = ThreadPoolExecutor(1, thread_name_prefix="auricle-reader")
@@ -238,4 +240,7 @@ def _nothing_left(dataset: SpeechDataset, set_aside: Sequence[SetAside]) -> str:
     if not set_aside:
         return f"{dataset.source} lists no utterance: check what it was made from"
     first, more = set_aside[0], len(set_aside) - 1
-    return f"no utterance of {dataset.source} can be used: {first.name}: {first.reason}; and {more} more"
+    return (
+        f"no utterance of {dataset.source} can be used: {first.name}: {first.reason}; and {more} more: "
+        "mend the files, or the limit that they do not keep"
+    )

@@ -257,7 +257,11 @@ class Trainer:
         is_best = False
         with log.paused():
             if validate and not options.disable_validation and updates >= options.validate_after_updates:
-                is_best = self._validate(log)
+                try:
+                    is_best = self._validate(log)
+                except UserError:
+                    self._save(log)  # what was learnt is not lost to a subset that cannot be read
+                    raise
             reason = stopping or self._out_of_patience()
             if reason or save or is_best:
                 self._save(log, best=is_best, keep=keep)
