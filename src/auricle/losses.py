@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from auricle.models.wav2vec import PredictionOutput
 from auricle.models.wav2vec2 import PretrainingOutput
 
 BLANK = 0
@@ -54,7 +55,7 @@ def diversity(output: PretrainingOutput) -> Tensor:
     return (output.num_entries - output.prob_perplexity) / output.num_entries
 
 
-def correct_predictions(output: PretrainingOutput) -> Tensor:
+def correct_predictions(output: PretrainingOutput | PredictionOutput) -> Tensor:
     """Frames whose positive beats every negative; a row of equal logits (collapse) is not one."""
     logits = output.logits
     best, worst = logits.argmax(-1) == 0, logits.argmin(-1) == 0
@@ -88,6 +89,58 @@ def pretraining(output: PretrainingOutput, weights: tuple[float, ...], temperatu
             scaled = weight * term.float() * denominator
             total, parts[f"loss_{i}"] = total + scaled, scaled.detach()
     return Loss(total, denominator, parts, means, correct_predictions(output), denominator)
+
+
+def prediction(
+    output: PredictionOutput,
+    weights: tuple[float, ...],
+    temperature: float,
+    *,
+    infonce: bool,
+    distractor_weight: float = 1.0,
+) -> Loss:
+    """Prediction of coming frames, and what keeps codebooks in use (wav2vec 1.0; vq-wav2vec, section 3).
+
+    Args:
+        output: Of `Wav2Vec`.
+        weights: Of the one penalty of a quantizer, which is scaled by the denominator: codebook entries left
+            unused, not divided by their number as in wav2vec 2.0 (quirk 21), or the k-means loss. Without
+            a weight there is none.
+        temperature: Of the Gumbel softmax, for the log.
+        infonce: Choose among the candidates; else decide on each of them (wav2vec 1.0, equation 1).
+        distractor_weight: Of a distractor, where each is decided on.
+    """
+    denominator = output.valid.sum()
+    main = _choices(output) if infonce else _decisions(output, distractor_weight)
+    means = {
+        "prob_perplexity": output.prob_perplexity,
+        "code_perplexity": output.code_perplexity,
+        "temp": None if output.prob_perplexity is None else torch.tensor(temperature),
+        "kmeans_loss": output.kmeans_loss,
+    }
+    total, parts, penalty = main, dict[str, Tensor](), output.kmeans_loss
+    if output.prob_perplexity is not None:
+        penalty = output.num_entries - output.prob_perplexity
+    if penalty is not None and weights and weights[0] != 0.0:
+        scaled = weights[0] * penalty.float() * denominator
+        total, parts = main + scaled, {"loss_0": main.detach(), "loss_1": scaled.detach()}
+    logged = {name: mean.detach() for name, mean in means.items() if mean is not None}
+    correct = correct_predictions(output) if infonce else None
+    return Loss(total, denominator, parts, logged, correct, denominator if infonce else None)
+
+
+def _choices(output: PredictionOutput) -> Tensor:
+    """Sum over predictions of -log softmax at the frame that came."""
+    logits = output.logits.float()
+    losses = torch.logsumexp(logits, dim=-1) - logits[..., 0]
+    return (losses * output.valid).sum()
+
+
+def _decisions(output: PredictionOutput, distractor_weight: float) -> Tensor:
+    """Sum over predictions and candidates of -log sigmoid, for distractors of the negated score."""
+    logits = output.logits.float()
+    losses = F.softplus(-logits[..., 0]) + distractor_weight * F.softplus(logits[..., 1:]).sum(-1)
+    return (losses * output.valid).sum()
 
 
 def weigh_blank(logits: Tensor, weight: float, mode: Literal["add", "set"]) -> Tensor:

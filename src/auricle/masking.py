@@ -143,7 +143,11 @@ def _fill(
 
 
 def sample_negatives(
-    counts: Sequence[int], width: int, num_negatives: int, generators: Sequence[np.random.Generator]
+    counts: Sequence[int],
+    width: int,
+    num_negatives: int,
+    generators: Sequence[np.random.Generator],
+    limit: int = 0,
 ) -> NDArray[np.int64]:
     """Distractors of each masked frame, uniform over the other masked frames of its row (section 3.2).
 
@@ -152,6 +156,7 @@ def sample_negatives(
         width: M, the size to pad to.
         num_negatives: K.
         generators: One a row.
+        limit: Draw from this many first frames of the row only; 0: from all.
 
     Returns:
         int64 [B, M, K], positions among the row's masked frames; 0 in the padding, and in rows with a
@@ -159,7 +164,34 @@ def sample_negatives(
     """
     negatives = np.zeros((len(counts), width, num_negatives), dtype=np.int64)
     for row, count, rng in zip(negatives, counts, generators, strict=True):
-        if count > 1:
-            drawn = rng.integers(0, count - 1, size=(count, num_negatives))
+        high = min(count, limit or count)
+        if high > 1:
+            drawn = rng.integers(0, high - 1, size=(count, num_negatives))
             row[:count] = drawn + (drawn >= np.arange(count)[:, None])
+    return negatives
+
+
+def sample_cross_negatives(
+    counts: Sequence[int], width: int, num_negatives: int, generators: Sequence[np.random.Generator]
+) -> NDArray[np.int64]:
+    """Distractors of each frame, uniform over the other frames of the whole batch.
+
+    Args:
+        counts: Frames of each row.
+        width: M, the size to pad to.
+        num_negatives: K.
+        generators: One a row.
+
+    Returns:
+        int64 [B, M, K], where frame m of row b is the number b * M + m; 0 in the padding, and where there is
+        no other frame.
+    """
+    negatives = np.zeros((len(counts), width, num_negatives), dtype=np.int64)
+    frames = np.concatenate([row * width + np.arange(count) for row, count in enumerate(counts)])
+    first = 0
+    for row, count, rng in zip(negatives, counts, generators, strict=True):
+        if len(frames) > 1:
+            drawn = rng.integers(0, len(frames) - 1, size=(count, num_negatives))
+            row[:count] = frames[drawn + (drawn >= first + np.arange(count)[:, None])]
+        first += count
     return negatives

@@ -8,7 +8,7 @@ import torch
 from auricle.config.build_model import initial_model
 from auricle.config.load import recipe_yaml
 from auricle.config.schema import Recipe
-from auricle.config.schema_model import CTCKeys, Wav2Vec2Keys
+from auricle.config.schema_model import CTCKeys
 from auricle.config.schema_task import (
     ContrastiveKeys,
     CosineKeys,
@@ -27,9 +27,11 @@ from auricle.manifest import read_labels, read_manifest
 from auricle.models.build import Model
 from auricle.models.config import Wav2Vec2Config
 from auricle.models.ctc import Wav2Vec2CTC
+from auricle.models.wav2vec import Wav2Vec
+from auricle.models.wav2vec2 import Wav2Vec2, Wav2Vec2Pretraining
 from auricle.train.draws import Draws, SeededDraws
 from auricle.train.loop import LoopOptions, Trainer
-from auricle.train.objective import CTCObjective, Objective, PretrainingObjective
+from auricle.train.objective import CTCObjective, Objective, PredictionObjective, PretrainingObjective
 from auricle.train.optim import Adam
 from auricle.train.schedule import Cosine, Fixed, InverseSqrt, PolynomialDecay, Schedule, TriStage
 from auricle.train.step import LossScale, Precision, Step
@@ -51,11 +53,6 @@ def build_run(recipe: Recipe, *, draws: Draws | None = None) -> Trainer:
         UserError: the recipe asks for what is not there or does not fit together.
     """
     model_keys = recipe.model
-    if not isinstance(model_keys, Wav2Vec2Keys | CTCKeys):
-        raise UserError(
-            f"this version trains the models wav2vec2 and wav2vec_ctc; {model_keys._name} can only be "
-            "resolved, with --dry-run"
-        )
     folder = Path(recipe.checkpoint.save_dir).expanduser()
     dictionary = read_dictionary(recipe) if isinstance(model_keys, CTCKeys) else None
     torch.manual_seed(recipe.common.seed)
@@ -117,6 +114,7 @@ def _loader(
     task, data = recipe.task, recipe.dataset
     manifest = read_manifest(_data(recipe) / f"{subset}.tsv")
     encoder = model.encoder if isinstance(model, Wav2Vec2CTC) else model
+    assert isinstance(encoder, Wav2Vec | Wav2Vec2)
     dataset = SpeechDataset(
         manifest,
         labels=read_labels(_data(recipe) / f"{subset}.{task.labels}", manifest) if dictionary else None,
@@ -246,8 +244,17 @@ def _objective(recipe: Recipe, model: Model, dictionary: Dictionary | None, draw
             sentence_avg=keys.sentence_avg,
             freeze_updates=recipe.model.freeze_finetune_updates,
         )
-    assert not isinstance(model, Wav2Vec2CTC)
+    if isinstance(model, Wav2Vec):
+        return PredictionObjective(model, draws, _weight_of_quantizer(keys, model))
+    assert isinstance(model, Wav2Vec2Pretraining)
     return PretrainingObjective(model, draws, _loss_weights(keys, model.config))
+
+
+def _weight_of_quantizer(keys: ContrastiveKeys, model: Wav2Vec) -> tuple[float, ...]:
+    weights = keys.loss_weights or ()
+    if len(weights) > 1:
+        raise UserError(f"criterion.loss_weights={list(weights)}: the model has one penalty at most")
+    return weights if model.vector_quantizer is not None else ()
 
 
 def _loss_weights(keys: ContrastiveKeys, config: Wav2Vec2Config) -> tuple[float, ...]:

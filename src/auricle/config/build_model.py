@@ -13,8 +13,12 @@ import torch
 
 from auricle.config.load import as_mapping
 from auricle.config.schema import Recipe
-from auricle.config.schema_model import CTCKeys, FineTuningKeys, Wav2Vec2Keys
-from auricle.convert.fairseq_config import config_from_fairseq, ctc_config_from_fairseq
+from auricle.config.schema_model import CTCKeys, FineTuningKeys, Wav2Vec2Keys, Wav2VecKeys
+from auricle.convert.fairseq_config import (
+    config_from_fairseq,
+    ctc_config_from_fairseq,
+    wav2vec_config_from_fairseq,
+)
 from auricle.convert.load import Loaded, load
 from auricle.dictionary import Dictionary
 from auricle.errors import UserError
@@ -74,6 +78,8 @@ def pretrained_encoder(recipe: Recipe) -> Pretrained:
         return Pretrained(_pretraining_config(keys.w2v_args.model, recipe))
     loaded = load(Path(keys.w2v_path).expanduser())
     config = loaded.config.encoder if isinstance(loaded.config, CTCConfig) else loaded.config
+    if not isinstance(config, Wav2Vec2Config):
+        raise UserError(f"model.w2v_path={keys.w2v_path} holds no wav2vec 2.0 encoder: choose another")
     for word, asked, trained in (
         ("normalize", task.normalize, config.normalize),
         ("sample_rate", task.sample_rate, config.sample_rate),
@@ -91,13 +97,18 @@ def model_config(recipe: Recipe, encoder: Pretrained, num_labels: int) -> ModelC
     """The model that a recipe describes, in the words of `auricle.models`."""
     if isinstance(recipe.model, Wav2Vec2Keys):
         return _pretraining_config(recipe.model, recipe)
+    if isinstance(recipe.model, Wav2VecKeys):
+        return wav2vec_config_from_fairseq(as_mapping(recipe.model) | _audio(recipe))
     assert encoder.config is not None
     return ctc_config_from_fairseq(as_mapping(recipe.model), encoder.config, num_labels)
 
 
 def _pretraining_config(keys: Wav2Vec2Keys, recipe: Recipe) -> Wav2Vec2Config:
-    audio = {"normalize": recipe.task.normalize, "sample_rate": recipe.task.sample_rate}
-    return config_from_fairseq(as_mapping(keys) | audio)
+    return config_from_fairseq(as_mapping(keys) | _audio(recipe))
+
+
+def _audio(recipe: Recipe) -> dict[str, Any]:
+    return {"normalize": recipe.task.normalize, "sample_rate": recipe.task.sample_rate}
 
 
 def _encoder_weights(loaded: Loaded) -> dict[str, torch.Tensor]:

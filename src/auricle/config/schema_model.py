@@ -214,6 +214,9 @@ class Wav2VecKeys:
     )
     vq_gamma: float = key(0.25, "Weight of the commitment term of k-means.")
     infonce: bool = linked("criterion.infonce", "Predict by classification rather than by binary decisions.")
+    reference_padding: bool = key(
+        False, "Do as fairseq does, where a batch changes an utterance's result (ours)."
+    )
 
 
 ModelKeys = Wav2Vec2Keys | CTCKeys | Wav2VecKeys

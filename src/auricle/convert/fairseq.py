@@ -13,7 +13,11 @@ from typing import Any
 import torch
 
 from auricle.convert import keys
-from auricle.convert.fairseq_config import config_from_fairseq, ctc_config_from_fairseq
+from auricle.convert.fairseq_config import (
+    config_from_fairseq,
+    ctc_config_from_fairseq,
+    wav2vec_config_from_fairseq,
+)
 from auricle.convert.literals import shortened
 from auricle.convert.loaded import Loaded
 from auricle.convert.storages import DamagedError, StoredTensor
@@ -87,6 +91,13 @@ def _pretraining(options: Options, weights: Weights) -> tuple[ModelConfig, Weigh
     return config_from_fairseq(options.words), weights
 
 
+def _wav2vec(options: Options, weights: Weights) -> tuple[ModelConfig, Weights]:
+    config = wav2vec_config_from_fairseq(options.words)
+    if config.project_features == "same":  # fairseq names the aggregator twice
+        weights = {name: w for name, w in weights.items() if not name.startswith("project_features.")}
+    return config, weights
+
+
 def _ctc(options: Options, weights: Weights) -> tuple[ModelConfig, Weights]:
     pretrained = _options_of(options.words.get("w2v_args"))
     if pretrained is None:
@@ -101,6 +112,7 @@ def _ctc(options: Options, weights: Weights) -> tuple[ModelConfig, Weights]:
 
 
 _FAMILIES: dict[str, Callable[[Options, Weights], tuple[ModelConfig, Weights]]] = {
+    "wav2vec": _wav2vec,
     "wav2vec2": _pretraining,
     "wav2vec_ctc": _ctc,
 }
@@ -108,8 +120,8 @@ _FAMILIES: dict[str, Callable[[Options, Weights], tuple[ModelConfig, Weights]]] 
 
 def _family(name: str) -> Callable[[Options, Weights], tuple[ModelConfig, Weights]]:
     if name not in _FAMILIES:
-        known = " and ".join(_FAMILIES)
-        raise UserError(f"models of the family {shortened(name)} are not supported; {known} are")
+        known = ", ".join(_FAMILIES)
+        raise UserError(f"models of the family {shortened(name)} are not supported; these are: {known}")
     return _FAMILIES[name]
 
 
@@ -153,7 +165,9 @@ def _options_of(value: Any) -> Options | None:
     if not isinstance(family, str):
         return None
     audio = {word: task[word] for word in _AUDIO_WORDS if task.get(word) is not None}
-    return Options(family, {**model, **audio})
+    criterion = _mapping(everything.get("criterion")) or everything
+    words = {"infonce": criterion.get("infonce")} | {w: v for w, v in model.items() if v is not None}
+    return Options(keys.OLD_FAMILIES.get(family, family), {**words, **audio})
 
 
 def _mapping(value: Any) -> dict[str, Any]:

@@ -7,7 +7,10 @@ from typing import Any
 from auricle.convert import keys
 from auricle.convert.values import as_type, check_config, path_type, with_values
 from auricle.errors import UserError
-from auricle.models.config import CTCConfig, Wav2Vec2Config
+from auricle.models.config import CTCConfig, Wav2Vec2Config, Wav2VecConfig
+
+_DIGITS = 10
+"""Of numbers that are out of bounds in any case."""
 
 
 def config_from_fairseq(options: Mapping[str, Any]) -> Wav2Vec2Config:
@@ -26,6 +29,19 @@ def config_from_fairseq(options: Mapping[str, Any]) -> Wav2Vec2Config:
     config = with_values(Wav2Vec2Config(), _translated(options, keys.PRETRAINING_WORDS, Wav2Vec2Config))
     if not as_type(_or_default(options, "quantize_targets", False), bool, "quantize_targets"):
         config = replace(config, quantizer=None)
+    check_config(config)
+    return config
+
+
+def wav2vec_config_from_fairseq(options: Mapping[str, Any]) -> Wav2VecConfig:
+    """The configuration of a wav2vec 1.0 or vq-wav2vec model; arguments and errors as above."""
+    options = {**options, "offset": _offset(options.get("offset"))}
+    for word in keys.NEGATIONS:
+        if options.get(word) is not None:
+            options[word] = not as_type(options[word], bool, word)
+    config: Wav2VecConfig = with_values(
+        Wav2VecConfig(), _translated(options, keys.WAV2VEC_WORDS, Wav2VecConfig)
+    )
     check_config(config)
     return config
 
@@ -92,6 +108,16 @@ def _translated_value(value: object, word: str) -> str:
         shown = repr(value[:60]) if isinstance(value, str) else "another value"
         raise UserError(f"{word}: expected one of {', '.join(ours)}, got {shown}")
     return ours[value]
+
+
+def _offset(value: object) -> int:
+    """The number in fairseq's text for it; "auto" is our 0, a 0 would predict what is there already."""
+    if value is None or value == "auto":
+        return 0
+    number = int(value) if isinstance(value, str) and value.isdecimal() and len(value) < _DIGITS else value
+    if (offset := as_type(number, int, "offset")) == 0:
+        raise UserError("offset: expected auto, or a whole number from 1")
+    return offset  # type: ignore[no-any-return]
 
 
 def _or_default(options: Mapping[str, Any], word: str, default: object) -> Any:

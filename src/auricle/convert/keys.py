@@ -73,6 +73,48 @@ PRETRAINING_WORDS = {
 }
 """fairseq's words for a wav2vec 2.0 model -> paths in `Wav2Vec2Config`."""
 
+WAV2VEC_WORDS = {
+    "conv_feature_layers": "conv_layers",
+    "skip_connections_feat": "skip_connections",
+    "residual_scale": "residual_scale",
+    "log_compression": "log_compression",
+    "non_affine_group_norm": "norm_affine",
+    "activation": "activation",
+    "vq_type": "quantizer.kind",
+    "vq_groups": "quantizer.num_codebooks",
+    "vq_vars": "quantizer.num_entries",
+    "vq_dim": "quantizer.dim",
+    "vq_depth": "quantizer.depth",
+    "combine_groups": "quantizer.combine_groups",
+    "vq_temp": "quantizer.temperature",
+    "vq_gamma": "quantizer.gamma",
+    "aggregator": "aggregator.kind",
+    "conv_aggregator_layers": "aggregator.conv_layers",
+    "no_conv_bias": "aggregator.conv_bias",
+    "agg_zero_pad": "aggregator.zero_pad",
+    "skip_connections_agg": "aggregator.skip_connections",
+    "gru_dim": "aggregator.gru_dim",
+    "dropout": "dropout",
+    "dropout_features": "dropout_features",
+    "dropout_agg": "dropout_agg",
+    "project_features": "project_features",
+    "prediction_steps": "prediction_steps",
+    "offset": "offset",
+    "num_negatives": "num_negatives",
+    "cross_sample_negatives": "cross_sample_negatives",
+    "sample_distance": "sample_distance",
+    "infonce": "infonce",
+    "balanced_classes": "balanced_classes",
+    **_AUDIO_WORDS,
+}
+"""fairseq's words for wav2vec 1.0 and vq-wav2vec -> paths in `Wav2VecConfig`."""
+
+NEGATIONS = ("non_affine_group_norm", "no_conv_bias")
+"""The words that say the opposite of ours."""
+
+OLD_FAMILIES = {"audio_cpc": "wav2vec"}
+"""What fairseq called a family in 2019 -> its name since."""
+
 FINETUNING_WORDS = {
     "dropout": "encoder.dropout",
     "attention_dropout": "encoder.attention_dropout",

@@ -19,7 +19,7 @@ from auricle.dictionary import Dictionary
 from auricle.errors import UserError
 from auricle.files import write_tensors
 from auricle.models.build import Model
-from auricle.models.config import CTCConfig, ModelConfig, Wav2Vec2Config
+from auricle.models.config import CTCConfig, ModelConfig, Wav2Vec2Config, Wav2VecConfig
 
 FORMAT_VERSION = 1
 """Of `config.json`; files of an older version keep loading."""
@@ -31,7 +31,11 @@ DICTIONARY_FILE = "dictionary.txt"
 MAX_CONFIG_BYTES = 10**6
 """Of `config.json`; it has some 2,000."""
 
-_KINDS: dict[str, type[ModelConfig]] = {"wav2vec2": Wav2Vec2Config, "wav2vec_ctc": CTCConfig}
+_KINDS: dict[str, type[ModelConfig]] = {
+    "wav2vec2": Wav2Vec2Config,
+    "wav2vec_ctc": CTCConfig,
+    "wav2vec": Wav2VecConfig,
+}
 
 
 def write_model(

@@ -11,8 +11,16 @@ from types import UnionType
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from auricle.convert.literals import LiteralError, read_literal
+from auricle.convert.wav2vec_checks import wav2vec_problems
 from auricle.errors import UserError
-from auricle.models.config import CTCConfig, EncoderConfig, ModelConfig, QuantizerConfig, Wav2Vec2Config
+from auricle.models.config import (
+    CTCConfig,
+    EncoderConfig,
+    ModelConfig,
+    QuantizerConfig,
+    Wav2Vec2Config,
+    Wav2VecConfig,
+)
 from auricle.models.transformer import ACTIVATIONS
 
 MAX_COUNT = 10_000_000
@@ -150,6 +158,11 @@ def check_config(config: ModelConfig) -> None:
 
 
 def _problems(config: ModelConfig) -> Iterator[str]:
+    if isinstance(config, Wav2VecConfig):
+        if config.quantizer.depth > MAX_LAYERS:
+            yield f"more than {MAX_LAYERS} layers"
+        yield from wav2vec_problems(config)
+        return
     if isinstance(config, CTCConfig):
         if config.num_labels < 1:
             yield "a CTC model with no labels"

@@ -6,8 +6,8 @@ Field names are ours; `convert/keys.py` holds the one table that maps fairseq's 
 from dataclasses import dataclass, field
 from typing import Literal
 
-ConvLayers = tuple[tuple[int, int, int], ...]
-"""One (channels, kernel, stride) a layer; kernel and stride in samples of that layer's input."""
+from auricle.models.wav2vec_config import ConvLayers as ConvLayers
+from auricle.models.wav2vec_config import Wav2VecConfig as Wav2VecConfig
 
 BASE_CONV_LAYERS: ConvLayers = ((512, 10, 5), *((512, 3, 2),) * 4, (512, 2, 2), (512, 2, 2))
 
@@ -145,4 +145,4 @@ class CTCConfig:
         return self.encoder.sample_rate
 
 
-ModelConfig = Wav2Vec2Config | CTCConfig
+ModelConfig = Wav2Vec2Config | Wav2VecConfig | CTCConfig

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from auricle.models import cpu_conv
 from auricle.models.config import ConvLayers
+from auricle.models.norm import MaskedGroupNorm
 
 Count = TypeVar("Count", int, Tensor)
 
@@ -63,7 +64,7 @@ class GradientScale(torch.autograd.Function):
         return gradients[0] * ctx.factor, None  # type: ignore[attr-defined]
 
 
-class ChannelGroupNorm(nn.GroupNorm):
+class ChannelGroupNorm(MaskedGroupNorm):
     """A group norm with one group a channel: each channel is normalised over time, in float32.
 
     With lengths, the statistics are those of the valid frames, so that padding changes nothing.
@@ -72,19 +73,6 @@ class ChannelGroupNorm(nn.GroupNorm):
 
     def __init__(self, channels: int) -> None:
         super().__init__(channels, channels)
-
-    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """[B, C, N] -> [B, C, N]; `lengths` int64 [B] in frames."""
-        if lengths is None:
-            y = F.group_norm(x.float(), self.num_groups, self.weight.float(), self.bias.float(), self.eps)
-            return y.type_as(x)
-        valid = torch.arange(x.shape[-1], device=x.device) < lengths[:, None]
-        valid = valid[:, None].to(torch.float32)
-        count = lengths.clamp(min=1)[:, None, None]
-        mean = (x.float() * valid).sum(-1, keepdim=True) / count
-        centred = (x.float() - mean) * valid
-        scale = self.weight[:, None] * torch.rsqrt(centred.square().sum(-1, keepdim=True) / count + self.eps)
-        return (centred * scale + self.bias[:, None]).type_as(x)
 
 
 class ChannelLayerNorm(nn.LayerNorm):

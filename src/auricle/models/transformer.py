@@ -10,8 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from auricle.models import cpu_conv
 from auricle.models.config import EncoderConfig
 from auricle.models.cpu_attention import dropout_attention
+from auricle.models.cpu_grouped_conv import grouped_conv1d
 from auricle.models.dropout import Dropout, dropout, layers_to_run
 
 Activation = Callable[[Tensor], Tensor]
@@ -42,9 +44,12 @@ class WeightNormConv(nn.Module):
         self.weight_v = nn.Parameter(weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, C, N] -> [B, C, N] (N + 1 for even kernels)."""
-        weight = self.weight_v * (self.weight_g / self.weight_v.norm(dim=(0, 1), keepdim=True))
-        return F.conv1d(x, weight, self.bias, padding=self.padding, groups=self.groups)
+        """[B, C, N] -> [B, C, N]: of an even kernel, which gives one frame more, without the last."""
+        weight = torch._weight_norm(self.weight_v, self.weight_g, dim=2)
+        if cpu_conv.applies_to(x):
+            return grouped_conv1d(x.transpose(1, 2), weight, self.bias, self.groups).transpose(1, 2)
+        y = F.conv1d(x, weight, self.bias, padding=self.padding, groups=self.groups)
+        return y[..., : x.shape[-1]]
 
 
 class PositionalConv(nn.Sequential):
@@ -63,7 +68,6 @@ class PositionalConv(nn.Sequential):
             kernel = max(3, kernel // depth)
             convs = (nn.Conv1d(dim, dim, kernel, padding=kernel // 2, groups=groups) for _ in range(depth))
             super().__init__(*(nn.Sequential(conv) for conv in convs))
-        self.even_kernel = kernel % 2 == 0
 
     def forward(self, x: Tensor, padding_mask: Tensor | None) -> Tensor:  # type: ignore[override]
         """[B, N, C] -> [B, N, C]; frames under `padding_mask` [B, N] must be zero."""
@@ -73,7 +77,7 @@ class PositionalConv(nn.Sequential):
                 # An utterance by itself has zeros past its end in every block, not only in the first.
                 y = y.masked_fill(padding_mask[:, None], 0.0)
             y = conv(y)
-            y = y[..., :-1] if self.even_kernel else y
+            y = y[..., : x.shape[1]]
             if self.depth > 1:
                 y = F.layer_norm(y.transpose(1, 2).float(), y.shape[1:2]).transpose(1, 2).type_as(y)
             y = F.gelu(y)

@@ -17,9 +17,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from auricle.errors import UserError
-from auricle.masking import sample_negatives, span_mask
+from auricle.masking import sample_cross_negatives, sample_negatives, span_mask
 from auricle.models.config import NegativesConfig, QuantizerConfig, SpanMaskConfig, Wav2Vec2Config
+from auricle.models.wav2vec import PredictionDraws, gumbel_config
 from auricle.models.wav2vec2 import PretrainingDraws
+from auricle.models.wav2vec_config import Wav2VecConfig
 
 VALIDATION_EPOCH = 0
 """Training epochs count from 1: validation draws the same masks every time, so its losses compare."""
@@ -65,6 +67,11 @@ class Draws(Protocol):
         self, config: Wav2Vec2Config, ids: Sequence[int], frames: Sequence[int], position: Position
     ) -> MaskDraws:
         """Masks for utterances `ids` with `frames` valid frames each."""
+
+    def prediction(
+        self, config: Wav2VecConfig, ids: Sequence[int], frames: Sequence[int], position: Position
+    ) -> PredictionDraws:
+        """Distractors and noise for utterances `ids` with `frames` valid frames each."""
 
 
 class SeededDraws:
@@ -112,6 +119,22 @@ class SeededDraws:
             None if spans is None else torch.from_numpy(spans),
             channel_mask(config.channel_mask, config.encoder.dim, generators),
         )
+
+    def prediction(
+        self, config: Wav2VecConfig, ids: Sequence[int], frames: Sequence[int], position: Position
+    ) -> PredictionDraws:
+        """See `Draws`; the only ones that depend on the batch are distractors from all of it."""
+        generators = self._generators(ids, position)
+        width = max(1, *frames)
+        own = sample_negatives(frames, width, config.num_negatives, generators, config.sample_distance)
+        own += width * np.arange(len(own))[:, None, None]
+        others = sample_cross_negatives(frames, width, config.cross_sample_negatives, generators)
+        negatives = torch.from_numpy(np.concatenate([own, others], axis=-1))
+        if config.quantizer.kind != "gumbel":
+            return PredictionDraws(negatives)
+        quantizer = gumbel_config(config.quantizer)
+        noise = gumbel_noise(quantizer, frames, width, generators) if position.training else None
+        return PredictionDraws(negatives, noise, temperature(quantizer, position.update))
 
     def _generators(self, ids: Sequence[int], position: Position) -> list[np.random.Generator]:
         return [np.random.default_rng((self.seed, position.epoch, index)) for index in ids]

@@ -17,10 +17,11 @@ from auricle.decode.viterbi import viterbi
 from auricle.dictionary import Dictionary
 from auricle.losses import Loss
 from auricle.models.ctc import CTCOutput, Wav2Vec2CTC
+from auricle.models.wav2vec import PredictionDraws, Wav2Vec
 from auricle.models.wav2vec2 import PretrainingDraws, Wav2Vec2Pretraining
 from auricle.train.draws import Draws, MaskDraws, Position, check_negatives
 
-AnyDraws = TypeVar("AnyDraws", PretrainingDraws, MaskDraws)
+AnyDraws = TypeVar("AnyDraws", PretrainingDraws, PredictionDraws, MaskDraws)
 
 
 class Objective(Protocol):
@@ -60,6 +61,39 @@ class PretrainingObjective:
         moved, draws = batch.to(device), draws_to(draws, device)
         output = self.model(moved.waveforms, padded_lengths(batch, moved), draws)
         return losses.pretraining(output, self.loss_weights, draws.temperature)
+
+    def validate(self, batch: Batch, position: Position) -> tuple[Loss, None]:
+        """See `Objective`."""
+        return self.loss(batch, position), None
+
+
+@dataclass(frozen=True)
+class PredictionObjective:
+    """Prediction of coming frames, with the penalty of a quantizer (wav2vec 1.0 and vq-wav2vec)."""
+
+    model: Wav2Vec
+    draws: Draws
+    loss_weights: tuple[float, ...] = ()
+
+    @property
+    def _distractor_weight(self) -> float:
+        config = self.model.config
+        return 1.0 if config.infonce or not config.balanced_classes else 1.0 / config.num_negatives
+
+    def loss(self, batch: Batch, position: Position) -> Loss:
+        """See `Objective`."""
+        config = self.model.config
+        frames = [self.model.num_frames(length) for length in batch.lengths.tolist()]
+        draws = self.draws.prediction(config, batch.ids.tolist(), frames, position)
+        device = self.model.wav2vec_predictions.project_to_steps.weight.device
+        moved, draws = batch.to(device), draws_to(draws, device)
+        return losses.prediction(
+            self.model(moved.waveforms, padded_lengths(batch, moved), draws),
+            self.loss_weights,
+            draws.temperature,
+            infonce=config.infonce,
+            distractor_weight=self._distractor_weight,
+        )
 
     def validate(self, batch: Batch, position: Position) -> tuple[Loss, None]:
         """See `Objective`."""

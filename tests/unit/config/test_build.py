@@ -209,10 +209,3 @@ def test_penalties_without_weights(corpus: Path) -> None:
         build_run(pretraining(corpus, "criterion.loss_weights=[1,2,3]"))
     with pytest.raises(UserError, match=r"criterion\.infonce=true"):
         build_run(pretraining(corpus, "criterion.infonce=false"))
-
-
-def test_families_to_come_say_so() -> None:
-    flags = ["--arch", "wav2vec", "--task", "audio_pretraining", "--criterion", "wav2vec"]
-    flags += ["--optimizer", "adam", "--lr-scheduler", "cosine", "--data", "c"]
-    with pytest.raises(UserError, match="wav2vec can only be resolved, with --dry-run"):
-        build_run(load_recipe(None, flags=flags))

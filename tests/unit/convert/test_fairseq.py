@@ -145,7 +145,7 @@ RECOGNISER = forged.ctc_checkpoint()
         ({"model": []}, "holds no model"),
         (changed(PRETRAINING, cfg=None), "does not say what its model is"),
         (changed(PRETRAINING, cfg={"model": {"_name": 3}}), "does not say what its model is"),
-        (forged.pretraining_checkpoint(_name="wav2vec"), "family 'wav2vec' are not supported; wav2vec2 and"),
+        (forged.pretraining_checkpoint(_name="hubert"), "family 'hubert' are not supported; these are"),
         (forged.pretraining_checkpoint(_name="roberta_base"), "family 'roberta_base' are not supported"),
         (forged.pretraining_checkpoint(_name="wav2vec_seq2seq"), "family 'wav2vec_seq2seq'"),
         (forged.pretraining_checkpoint(_name="transformer_lm"), "family 'transformer_lm'"),
