@@ -3,6 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import zip_longest
 from typing import Literal
 
 import torch
@@ -119,6 +120,25 @@ class Dictionary:
 
     def __repr__(self) -> str:
         return f"Dictionary({len(self)} symbols)"
+
+    def check_same(self, models: "Dictionary", name: str, advice: str) -> None:
+        """Refuse to number symbols otherwise than a model does.
+
+        Args:
+            models: The dictionary that the model was fine-tuned with.
+            name: What to call this one.
+            advice: What to do if they differ.
+
+        Raises:
+            UserError: They differ; it names the first symbol that does.
+        """
+        pairs = enumerate(zip_longest(self.symbols, models.symbols, fillvalue="nothing"))
+        for number, (own, other) in pairs:
+            if own != other:
+                raise UserError(
+                    f"{name} is not the dictionary that the model was fine-tuned with (symbol {number} is "
+                    f"{own} there and {other} in the model): {advice}"
+                )
 
     def index(self, symbol: str) -> int:
         """The number of a symbol; that of `<unk>` where it is not there."""

@@ -48,7 +48,7 @@ def atomic_write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
     except OSError as error:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
-        raise UserError(f"cannot write {target}: {_reason(error)}") from error
+        raise UserError(f"cannot write {target}: {_reason(error)}; {_remedy(error)}") from error
 
 
 def atomic_write_text(path: str | os.PathLike[str], text: str) -> None:
@@ -195,4 +195,14 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _reason(error: OSError) -> str:
+    if error.errno in (errno.EEXIST, errno.ENOTDIR):
+        return "a file stands where its folder should be"
     return error.strerror or str(error)
+
+
+def _remedy(error: OSError) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "free some space, or choose another folder"
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return "change its permissions, or choose another folder"
+    return "choose another folder"

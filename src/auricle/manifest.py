@@ -116,8 +116,8 @@ def sample_counts(manifest: Manifest, sample_rate: int) -> list[int]:
     found = set(rates) - {None}
     if entries and not found and not manifest.root.is_dir():
         raise UserError(
-            f"{manifest.source}:1: there is no folder {manifest.root}: write there where the audio is, or make "
-            "the manifest anew with `auricle manifest`"
+            f"{manifest.source}:1: there is no folder {manifest.root}: write there where the audio is, or "
+            "make the manifest anew with `auricle manifest`"
         )
     each = _rates(manifest, entries) if len(found) > 1 else [next(iter(found), None)] * len(entries)
     return [
@@ -171,7 +171,7 @@ def find(
     """
     root = os.path.realpath(folder)
     if not os.path.isdir(root):
-        raise UserError(f"{folder}: no such folder")
+        raise UserError(f"{folder}: no such folder: check the path")
     endings = tuple("." + extension.lower().lstrip(".") for extension in extensions)
     paths = (path for path in _walk(root) if path.lower().endswith(endings))
     return sorted(path for path in paths if (path_must_contain or "") in os.path.join(root, path))

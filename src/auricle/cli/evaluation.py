@@ -4,7 +4,6 @@ import logging
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from itertools import zip_longest
 from pathlib import Path
 from typing import get_args
 
@@ -133,18 +132,10 @@ def _dictionary(own: Dictionary | None, given: Path | None, beside: Path) -> Dic
     if source is None:
         return own
     other = Dictionary.load(source)
-    if own is not None and own != other:
-        raise UserError(
-            f"{source} is not the dictionary that the model was fine-tuned with ({_difference(other, own)}): "
-            "evaluate another model, or take this file away to go by the model's"
-        )
+    if own is not None:
+        advice = "evaluate another model, or take this file away to go by the model's"
+        other.check_same(own, str(source), advice)
     return other
-
-
-def _difference(other: Dictionary, own: Dictionary) -> str:
-    pairs = enumerate(zip_longest(other.symbols, own.symbols, fillvalue="nothing"))
-    number, (theirs, ours) = next((n, pair) for n, pair in pairs if pair[0] != pair[1])
-    return f"symbol {number} is {theirs} there and {ours} in the model"
 
 
 def _check_symbols(labels: Sequence[str], dictionary: Dictionary, source: Path) -> None:

@@ -5,7 +5,7 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO, Literal
 
@@ -73,12 +73,19 @@ def command(
     """
     from auricle.convert.load import load
     from auricle.decode.transcribe import transcribe_each
+    from auricle.dictionary import Dictionary
     from auricle.files import atomic_write_text
 
     names = find_audio(paths)
     if output is not None:
         check_writable(output.parent)
-    loaded = load(model, map_location=pick_device(device), dictionary=dictionary)
+    loaded = load(model, map_location=pick_device(device))
+    if dictionary is not None:
+        given = Dictionary.load(dictionary)
+        if loaded.dictionary is not None:
+            advice = "leave --dictionary out to go by the model's"
+            given.check_same(loaded.dictionary, str(dictionary), advice)
+        loaded = replace(loaded, dictionary=given)
     results = transcribe_each(_opened(names), loaded, batch_seconds=batch_seconds)
     broken: list[str] = []
     lines: list[str] = []

@@ -23,8 +23,9 @@ from auricle.convert.load import Loaded, load
 from auricle.dictionary import Dictionary
 from auricle.errors import UserError
 from auricle.models.build import Model, build_model
-from auricle.models.config import CTCConfig, ModelConfig, Wav2Vec2Config
+from auricle.models.config import CTCConfig, ModelConfig, SpeechConfig, Wav2Vec2Config
 from auricle.models.ctc import Wav2Vec2CTC
+from auricle.models.wav2vec2 import Wav2Vec2
 
 
 def initial_model(recipe: Recipe, dictionary: Dictionary | None) -> Model:
@@ -41,14 +42,35 @@ def initial_model(recipe: Recipe, dictionary: Dictionary | None) -> Model:
         _check_weights(wanted, given, f"model.w2v_path={encoder.loaded.source}")
         model.encoder.load_state_dict({name: given[name] for name in wanted})
     if recipe.checkpoint.finetune_from_model is not None:
-        path = recipe.checkpoint.finetune_from_model
-        start = load(path).model.state_dict()
-        _check_weights(model.state_dict(), start, f"checkpoint.finetune_from_model={path}")
+        start = _start(recipe, recipe.checkpoint.finetune_from_model, model, dictionary)
         model.load_state_dict({name: start[name] for name in model.state_dict()})
     if isinstance(keys, CTCKeys) and keys.freeze_regex is not None:
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(re.search(keys.freeze_regex, name) is None)
     return model
+
+
+def _start(
+    recipe: Recipe, path: str, model: Model, dictionary: Dictionary | None
+) -> Mapping[str, torch.Tensor]:
+    """The weights of `checkpoint.finetune_from_model`, sure to mean the same here.
+
+    Raises:
+        UserError: it is of another architecture, writes other symbols, or was trained on other audio.
+    """
+    loaded = load(Path(path).expanduser())
+    if isinstance(model, Wav2Vec2CTC) and isinstance(loaded.model, Wav2Vec2):
+        raise UserError(
+            f"checkpoint.finetune_from_model={path} was pre-trained only: start from it with model.w2v_path"
+        )
+    if dictionary is not None and loaded.dictionary is not None:
+        advice = f"make the labels with {path}'s, or take only its encoder, with model.w2v_path"
+        dictionary.check_same(loaded.dictionary, "the dictionary of the labels", advice)
+    start = loaded.model.state_dict()
+    _check_weights(model.state_dict(), start, f"checkpoint.finetune_from_model={path}")
+    if isinstance(loaded.config, SpeechConfig):
+        _check_audio(recipe, loaded.config, path)
+    return start
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +92,7 @@ def pretrained_encoder(recipe: Recipe) -> Pretrained:
     Raises:
         UserError: the file does not open, or it and the recipe disagree on `normalize`.
     """
-    keys, task = recipe.model, recipe.task
+    keys = recipe.model
     if not isinstance(keys, FineTuningKeys):
         return Pretrained()
     if keys.w2v_path is None:
@@ -80,16 +102,7 @@ def pretrained_encoder(recipe: Recipe) -> Pretrained:
     config = loaded.config.encoder if isinstance(loaded.config, CTCConfig) else loaded.config
     if not isinstance(config, Wav2Vec2Config):
         raise UserError(f"model.w2v_path={keys.w2v_path} holds no wav2vec 2.0 encoder: choose another")
-    for word, asked, trained in (
-        ("normalize", task.normalize, config.normalize),
-        ("sample_rate", task.sample_rate, config.sample_rate),
-    ):
-        if asked != trained:
-            raise UserError(
-                f"task.{word}={_yaml(asked)} of the recipe does not go with {keys.w2v_path}, which was "
-                f"trained with {word}={_yaml(trained)}: add task.{word}={_yaml(trained)}, or choose another "
-                "checkpoint"
-            )
+    _check_audio(recipe, config, keys.w2v_path)
     return Pretrained(config, None if keys.no_pretrained_weights else loaded)
 
 
@@ -114,6 +127,19 @@ def _audio(recipe: Recipe) -> dict[str, Any]:
 def _encoder_weights(loaded: Loaded) -> dict[str, torch.Tensor]:
     model: torch.nn.Module = loaded.model
     return (model.encoder if isinstance(model, Wav2Vec2CTC) else model).state_dict()
+
+
+def _check_audio(recipe: Recipe, config: SpeechConfig, path: str) -> None:
+    for word, asked, trained in (
+        ("normalize", recipe.task.normalize, config.normalize),
+        ("sample_rate", recipe.task.sample_rate, config.sample_rate),
+    ):
+        if asked != trained:
+            raise UserError(
+                f"task.{word}={_yaml(asked)} of the recipe does not go with {path}, which was "
+                f"trained with {word}={_yaml(trained)}: add task.{word}={_yaml(trained)}, or choose another "
+                "checkpoint"
+            )
 
 
 def _check_weights(wanted: Mapping[str, Any], given: Mapping[str, Any], where: str) -> None:

@@ -81,7 +81,7 @@ def find_recipe(name: str, config_dir: Path | None = None) -> Path:
         if path.is_file():
             return path
     known = sorted(str(p.relative_to(folder).with_suffix("")) for p in folder.rglob("*.yaml"))
-    listed = f"; there are {', '.join(known)}" if len(known) <= 40 else ""
+    listed = f"; there are {', '.join(known) or 'none'}" if len(known) <= 40 else ""
     where = "among those shipped" if config_dir is None else f"in {folder}"
     raise UserError(f"no recipe '{name}' {where}{nearest(stem, known)}{listed}")
 
@@ -176,7 +176,10 @@ class _Given:
         if name is None:
             name = only
         if name is None:
-            raise UserError(f"no recipe: give --config-name NAME, or {group}._name={' or '.join(kinds)}")
+            raise UserError(
+                f"nothing says which {group}: add {group}._name={' or '.join(kinds)}, "
+                "or take a recipe that does (--config-name NAME)"
+            )
         if name not in kinds:
             origin = self.origin(f"{group}._name")
             raise UserError(

@@ -68,7 +68,7 @@ def read_fairseq(
     """
     content = read(path)
     if not isinstance(content, dict) or not isinstance(content.get("model"), dict):
-        raise UserError(f"{path} is not a fairseq checkpoint: it holds no model")
+        raise UserError(f"{path} is not a fairseq checkpoint, it holds no model: choose another file")
     try:
         options = _options(content)
         config, weights = _family(options.family)(options, _weights(content["model"]))
@@ -152,7 +152,9 @@ def _weights(state: Mapping[Any, Any]) -> Weights:
 def _options(content: Mapping[Any, Any]) -> Options:
     options = _options_of(content.get("cfg")) or _options_of(content.get("args"))
     if options is None:
-        raise UserError("it does not say what its model is (neither cfg nor args)")
+        raise UserError(
+            "it does not say what its model is (neither cfg nor args): choose a checkpoint that fairseq saved"
+        )
     return options
 
 

@@ -136,7 +136,7 @@ def _read_json(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror or error}") from None
     except (ValueError, RecursionError):
-        raise UserError(f"{path} is damaged: it is no JSON") from None
+        raise UserError(f"{path} is damaged, it is no JSON: use another checkpoint") from None
     if not isinstance(content, dict) or type(content.get("format_version")) is not int:
         raise UserError(f"{path} is no configuration of this program: it has no format_version")
     if content["format_version"] > FORMAT_VERSION:

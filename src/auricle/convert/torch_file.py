@@ -52,7 +52,7 @@ def read(path: str | os.PathLike[str]) -> Any:
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror or error}") from None
     except NotACheckpointError as error:
-        raise UserError(f"{path} is not a checkpoint: {error}") from None
+        raise UserError(f"{path} is not a checkpoint ({error}): choose another file") from None
     except RefusedError as error:
         raise UserError(f"{path} {error}; nothing of it was run: get the file from its publisher") from None
     except _DAMAGE as error:

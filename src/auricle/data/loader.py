@@ -242,5 +242,5 @@ def _nothing_left(dataset: SpeechDataset, set_aside: Sequence[SetAside]) -> str:
     first, more = set_aside[0], len(set_aside) - 1
     return (
         f"no utterance of {dataset.source} can be used: {first.name}: {first.reason}; and {more} more: "
-        "mend the files, or the limit that they do not keep"
+        "mend the files, or change the limit"
     )

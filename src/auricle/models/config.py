@@ -145,4 +145,7 @@ class CTCConfig:
         return self.encoder.sample_rate
 
 
-ModelConfig = Wav2Vec2Config | Wav2VecConfig | CTCConfig
+SpeechConfig = Wav2Vec2Config | Wav2VecConfig | CTCConfig
+"""Of the models that hear: they have `normalize` and `sample_rate`."""
+
+ModelConfig = SpeechConfig

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from auricle.convert.loaded import Loaded
 from auricle.convert.own import read_model
 from auricle.data.collate import Batch
 from auricle.data.loader import BatchLoader
@@ -23,6 +24,7 @@ from auricle.errors import UserError
 from auricle.files import resolve_folder
 from auricle.losses import Loss
 from auricle.models.build import Model
+from auricle.models.config import SpeechConfig
 from auricle.train.checkpoint import (
     BEST,
     LAST,
@@ -323,18 +325,41 @@ class Trainer:
         if not folder.exists():
             return {}
         try:
-            self.model.load_state_dict(read_model(folder).model.state_dict())
-        except RuntimeError:
+            loaded, state = read_model(folder), load_training_state(folder)
+        except UserError as error:
             raise UserError(
-                f"{folder} holds another model than the recipe describes: choose another run folder "
-                "(checkpoint.save_dir), or go on with the recipe it was begun with"
+                f"{error}, which you copy to {folder}, or choose another run folder (checkpoint.save_dir)"
             ) from None
-        state = load_training_state(folder)
+        self._take_over(loaded)
         self.step.optimizer.load_named_state(self.model.named_parameters(), state.tensors)
         self.progress = Progress(**state.values["progress"])
         if self.step.loss_scale and "loss_scale" in state.values:
             self.step.loss_scale = LossScale(**state.values["loss_scale"])
         return {name: (total, weight) for name, (total, weight) in state.values["means"].items()}
+
+    def _take_over(self, loaded: Loaded) -> None:
+        """Give the model the weights of a checkpoint of this run.
+
+        Raises:
+            UserError: The recipe has become another since.
+        """
+        advice = (
+            "go on with the recipe and the data it was begun with, or choose another run folder "
+            "(checkpoint.save_dir)"
+        )
+        if self.dictionary is not None and loaded.dictionary is not None:
+            self.dictionary.check_same(loaded.dictionary, "the dictionary of the labels", advice)
+        now, before = self.model.config, loaded.config
+        hears = isinstance(now, SpeechConfig) and isinstance(before, SpeechConfig)
+        if hears and now.normalize != before.normalize:
+            trained = str(before.normalize).lower()
+            raise UserError(f"{loaded.source} was trained with task.normalize={trained}: {advice}")
+        try:
+            self.model.load_state_dict(loaded.model.state_dict())
+        except RuntimeError:
+            raise UserError(
+                f"{loaded.source} holds another model than the recipe describes: {advice}"
+            ) from None
 
 
 def add_loss(means: RunningMeans, loss: Loss) -> None:

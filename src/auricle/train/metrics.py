@@ -218,7 +218,10 @@ class JsonLines:
             self._stream.write(f"{line}\n")
             self._stream.flush()
         except OSError as error:
-            raise UserError(f"cannot write {self._path}: {error.strerror or error}") from error
+            raise UserError(
+                f"cannot write {self._path}: {error.strerror or error}; free some space or check the disk: "
+                "the same command then goes on from the last checkpoint"
+            ) from error
 
     def close(self) -> None:
         """Close the file."""

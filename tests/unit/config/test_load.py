@@ -141,7 +141,7 @@ CONTENTS = {
     "model: 3": "'model' must hold keys, not 3",
     "model: [": "is not valid YAML",
     "- model": "must hold groups of keys",
-    "model: {}": "no recipe: give --config-name NAME, or model._name=wav2vec2 or wav2vec_ctc or wav2vec",
+    "model: {}": "nothing says which model: add model._name=wav2vec2 or wav2vec_ctc or wav2vec",
 }
 
 
@@ -173,5 +173,5 @@ def test_names_of_recipes(tmp_path: Path) -> None:
 
 
 def test_nothing_given() -> None:
-    with pytest.raises(UserError, match=r"no recipe: give --config-name NAME"):
+    with pytest.raises(UserError, match=r"nothing says which .* take a recipe that does .--config-name NAME"):
         load_recipe(None)
