@@ -52,6 +52,21 @@ def test_language_models_before_2018_end_without_a_norm(tmp_path: Path) -> None:
     assert not opened(content, tmp_path).config.decoder.final_norm
 
 
+def test_the_output_layer_of_2019_has_another_name(tmp_path: Path) -> None:
+    plain = LanguageModelConfig(
+        num_symbols=8, decoder=text_models.LANGUAGE_MODEL.decoder, input_dim=8, output_dim=8
+    )
+    theirs = {
+        name if name.startswith("decoder.") else "decoder.embed_out": tensor
+        for name, tensor in text_models.state(plain).items()
+    }
+    words = {word: value for word, value in text_models.LANGUAGE_MODEL_WORDS.items() if "adapt" not in word}
+    content = text_models.checkpoint(theirs | {"decoder.version": torch.tensor([3.0])}, words)
+    found = opened(content, tmp_path)
+    assert found.config == plain
+    assert_same(found.model, plain)
+
+
 def test_a_missing_norm_is_an_error_today(tmp_path: Path) -> None:
     content = text_models.language_model_checkpoint()
     del content["model"]["decoder.layer_norm.weight"]
