@@ -5,7 +5,6 @@ omegaconf's objects. Since then the same groups as plain dictionaries. A fine-tu
 its pre-trained encoder once more, under `w2v_args`, in any of these forms.
 """
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,8 +112,6 @@ def _ctc(options: Options, weights: Weights) -> tuple[ModelConfig, Weights]:
 def _seq2seq(options: Options, weights: Weights) -> tuple[ModelConfig, Weights]:
     if _options_of(options.words.get("w2v_args")):
         pretrained = _pretrained_encoder(options)
-    elif (words := _words_of_file(options)) is not None:
-        pretrained = config_from_fairseq(words)
     else:
         audio = {word: options.words.get(word) for word in _AUDIO_WORDS}
         pretrained = config_from_fairseq(encoder_options(weights, _SEQ2SEQ_ENCODER) | audio)
@@ -129,16 +126,6 @@ def _language_model(options: Options, weights: Weights) -> tuple[ModelConfig, We
 
 def _roberta(options: Options, weights: Weights) -> tuple[ModelConfig, Weights]:
     return roberta_from_fairseq(options.words, weights)
-
-
-def _words_of_file(options: Options) -> Mapping[str, Any] | None:
-    """The options of the pre-trained model at `w2v_path`, where fairseq looks for them; None without it."""
-    named = options.words.get("w2v_path")
-    if not isinstance(named, str) or not os.path.isfile(named):
-        return None
-    content = read(named)
-    pretrained = _options_of(content.get("cfg")) or _options_of(content.get("args"))
-    return pretrained.words if pretrained and pretrained.family == "wav2vec2" else None
 
 
 def _pretrained_encoder(options: Options) -> Wav2Vec2Config:
