@@ -1,4 +1,4 @@
-"""The context network: positions, then a stack of layers, of whatever kind (wav2vec 2.0, section 2).
+"""The context network (wav2vec 2.0, section 2): positions, then a stack of layers of any kind.
 
 Legend: B batch, N frames, C channels (model width).
 """

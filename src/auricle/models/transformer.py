@@ -1,4 +1,4 @@
-"""Parts of the context network: positions, attention, Transformer layers (wav2vec 2.0, section 2).
+"""Parts of the context network: positions from a convolution, attention, Transformer layers.
 
 Legend: B batch, N frames, C channels (model width), H heads, D channels a head.
 """

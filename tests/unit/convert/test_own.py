@@ -150,7 +150,7 @@ def edited(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], objec
         (edited(lambda content: content.update(format_version=2)), "a later version of auricle"),
         (
             edited(lambda content: content.update(model="transducer")),
-            "'model' is none of wav2vec, wav2vec2, wav2vec_ctc",
+            "'model' is none of wav2vec2, wav2vec_ctc",
         ),
         (edited(lambda content: content.update(model=["wav2vec2"])), "'model' is none of"),
         (edited(lambda content: content.update(config=3)), "config: expected a table"),
