@@ -56,7 +56,8 @@ def main() -> None:
     parts = split(rows)
     for name, part in parts.items():
         write(dest, name, root, part)
-    Dictionary.from_labels(words_to_letters(row["transcript"]) for row in parts["train"]).save(dest / "dict.ltr.txt")
+    labels = [words_to_letters(row["transcript"]) for row in parts["train"]]
+    Dictionary.from_labels(labels).save(dest / "dict.ltr.txt")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 import functools
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,8 +14,9 @@ import auricle
 from auricle.convert.keys import CTC_STATE_PREFIXES
 from auricle.convert.load import Loaded
 from auricle.errors import UserError
+from auricle.models.config import Wav2Vec2Config
 from auricle.models.wav2vec2 import PretrainingDraws
-from golden import Meta
+from golden import Meta, scalar
 
 Result = TypeVar("Result")
 
@@ -51,36 +52,66 @@ def load_recorded(case: Path, *, reference_padding: bool = True, file: str = "ch
 
 
 def recorded_draws(
+    config: Wav2Vec2Config,
     span_mask: Tensor,
     negatives: Tensor,
-    noise: Tensor | None,
+    noises: Sequence[Tensor] = (),
     temperature: float = 1.0,
     *,
-    num_codebooks: int = 1,
     channel_mask: Tensor | None = None,
+    codebook_negatives: Tensor | None = None,
 ) -> PretrainingDraws:
     """What fairseq drew for one pre-training pass.
 
     Args:
+        config: Of the model.
         span_mask: bool [B, N], as many True in every row.
-        negatives: int64 [B, K * M], K a masked frame, numbered over the masked frames of the whole batch.
-        noise: [B * M * G, V], or None.
+        negatives: int64 [B, K * M], K a masked frame, numbered over the candidates of the whole batch: its
+            masked frames, or all of its frames.
+        noises: [B * R * G, V] of each call of a quantizer: that of the input first, then that of the targets.
         temperature: Of the Gumbel softmax.
-        num_codebooks: G.
         channel_mask: bool [B, C] or None.
+        codebook_negatives: int64 [K' * B * M], combinations of entries, their digits the entries' numbers.
     """
-    rows = len(span_mask)
+    rows, frames = span_mask.shape
     masked = torch.stack([row.nonzero().flatten() for row in span_mask])
     count = masked.shape[1]
+    candidates = frames if config.negatives.from_everywhere else count
+    negatives = negatives.view(rows, count, -1)
+    if config.negatives.cross_sample == 0:
+        negatives = negatives - candidates * torch.arange(rows)[:, None, None]
+    remaining = [noise.view(rows, -1, groups(config), noise.shape[-1]) for noise in noises]
+    input_noise = remaining.pop(0) if remaining and config.input_quantizer else None
     return PretrainingDraws(
         span_mask=span_mask,
         masked_frames=masked,
         valid=torch.ones(rows, count, dtype=torch.bool),
-        negatives=negatives.view(rows, count, -1) - count * torch.arange(rows)[:, None, None],
+        negatives=negatives,
         channel_mask=channel_mask,
-        noise=None if noise is None else noise.view(rows, count, num_codebooks, -1),
+        noise=remaining.pop() if remaining else None,
         temperature=temperature,
+        input_noise=input_noise,
+        codebook_negatives=None if codebook_negatives is None else digits(codebook_negatives, config, rows),
     )
+
+
+def groups(config: Wav2Vec2Config) -> int:
+    quantizer = config.quantizer or config.input_quantizer
+    assert quantizer is not None
+    return quantizer.num_codebooks
+
+
+def digits(combinations: Tensor, config: Wav2Vec2Config, rows: int) -> Tensor:
+    """int64 [K' * B * M] -> [B, M, K', G]; the first codebook is the most significant digit."""
+    assert config.quantizer is not None
+    entries, powers = config.quantizer.num_entries, range(config.quantizer.num_codebooks - 1, -1, -1)
+    split = torch.stack([combinations // entries**power % entries for power in powers], dim=-1)
+    return split.view(config.negatives.codebook, rows, -1, len(powers)).permute(1, 2, 0, 3)
+
+
+def corpus_key(meta: Meta) -> list[int] | None:
+    """Which adapters the case's passes went through."""
+    return scalar(meta, "corpus_key") if "corpus_key" in meta["scalars"] else None
 
 
 def valid_lengths(padding_mask: Tensor) -> Tensor:
@@ -98,8 +129,13 @@ def own_name(name: str) -> str:
 
 def assert_grad_norms(model: nn.Module, recorded: dict[str, float]) -> None:
     """The gradient of every parameter has the norm recorded, and there are no others."""
-    norms = {name: float(p.grad.norm()) for name, p in model.named_parameters() if p.grad is not None}
     expected = {own_name(name): norm for name, norm in recorded.items()}
+    # A parameter that stands in two places is recorded under one of its names.
+    norms = {
+        min(names, key=lambda name: name not in expected): float(p.grad.norm())
+        for p, names in names_of_parameters(model).items()
+        if p.grad is not None
+    }
     # A parameter that took no part stands in neither, or on one side as an exact 0.
     names = norms.keys() | expected.keys()
     floor = _ROUNDING * sum(norm**2 for norm in expected.values()) ** 0.5
@@ -110,6 +146,13 @@ def assert_grad_norms(model: nn.Module, recorded: dict[str, float]) -> None:
         if norms.get(name, 0.0) != pytest.approx(expected.get(name, 0.0), **GRAD_NORMS, abs=floor)
     }
     assert not wrong
+
+
+def names_of_parameters(model: nn.Module) -> dict[nn.Parameter, list[str]]:
+    names: dict[nn.Parameter, list[str]] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        names.setdefault(parameter, []).append(name)
+    return names
 
 
 def kinds(meta: Meta, suffix: str) -> Iterator[str]:

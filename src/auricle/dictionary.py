@@ -3,7 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from itertools import zip_longest
+from itertools import islice, zip_longest
 from typing import Literal
 
 import torch
@@ -18,6 +18,9 @@ SPECIALS = ("<s>", "<pad>", "</s>", "<unk>")
 
 _UNWRITTEN = (0, 2)
 """`<s>` and `</s>`; fairseq writes a `<pad>` that a model emits."""
+
+MASK = "<mask>"
+"""What stands for a symbol that a masked language model shall guess; the last one of its dictionary."""
 
 WORD_END = "|"
 """Stands after each word in letter labels."""
@@ -96,6 +99,20 @@ class Dictionary:
             seen.update(line.split())
         ranked = sorted(seen.keys() - set(SPECIALS), key=lambda symbol: (-seen[symbol], symbol))
         return cls(ranked, [seen[symbol] for symbol in ranked])
+
+    def extended(self, symbols: Iterable[str]) -> "Dictionary":
+        """The same with more symbols at the end, counted once each."""
+        own = slice(len(SPECIALS), None)
+        more = list(symbols)
+        return Dictionary([*self.symbols[own], *more], [*self.counts[own], *[1] * len(more)])
+
+    def padded(self, multiple: int = 8) -> "Dictionary":
+        """The same, filled up to a multiple with symbols that no text holds, as fairseq does (quirk 33)."""
+        own = slice(len(SPECIALS), None)
+        count = -len(self) % multiple
+        names = (f"madeupword{number:04d}" for number in range(len(self) + count))
+        fill = list(islice((name for name in names if name not in self), count))
+        return Dictionary([*self.symbols[own], *fill], [*self.counts[own], *[0] * count])
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write fairseq's format, all of it or nothing."""

@@ -61,14 +61,22 @@ def write_tensors(
 ) -> None:
     """Write a safetensors file, plainly: the caller stands inside `atomic_folder`.
 
+    A tensor that stands under two names is written under both.
+
     Raises:
         OSError: It cannot be written (safetensors has an error type of its own for that).
     """
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
+    apart: dict[str, Tensor] = {}
+    written: set[int] = set()
+    for name, tensor in tensors.items():
+        own = tensor.detach().contiguous()
+        apart[name] = own.clone() if own.data_ptr() in written else own
+        written.add(own.data_ptr())
     try:
-        save_file({name: tensor.detach().contiguous() for name, tensor in tensors.items()}, path, metadata)
+        save_file(apart, path, metadata)
     except SafetensorError as error:
         raise OSError(f"{path.name}: {error}") from error
 

@@ -18,6 +18,9 @@ from auricle.models.wav2vec2 import PretrainingOutput
 BLANK = 0
 """Index of the CTC blank: fairseq's `<s>`."""
 
+PAD = 1
+"""What fills up rows of labels: fairseq's `<pad>`."""
+
 
 @dataclass(frozen=True, slots=True)
 class Loss:
@@ -180,3 +183,32 @@ def ctc(
     num_labels = target_lengths.sum()
     denominator = torch.full_like(num_labels, len(target_lengths)) if sentence_avg else num_labels
     return Loss(total, denominator, {}, {})
+
+
+def cross_entropy(
+    logits: Tensor, targets: Tensor, *, label_smoothing: float = 0.0, sentence_avg: bool = False
+) -> Loss:
+    """Label-smoothed cross-entropy over the targets that are no padding, summed, as fairseq computes it.
+
+    Args:
+        logits: [..., V].
+        targets: int64 [...]; `<pad>` is not predicted.
+        label_smoothing: Share of the target's probability that all other labels have instead.
+        sentence_avg: Divide by rows instead of labels.
+
+    Returns:
+        With `nll_loss`, the loss without smoothing, among its parts.
+    """
+    counted = targets != PAD
+    log_probs = F.log_softmax(logits, dim=-1, dtype=torch.float32)
+    nll = -log_probs.gather(-1, targets[..., None])[..., 0].masked_fill(~counted, 0.0).sum()
+    total, parts = nll, dict[str, Tensor]()
+    if label_smoothing > 0.0:
+        each = label_smoothing / (logits.shape[-1] - 1)
+        everything = -log_probs.sum(-1).masked_fill(~counted, 0.0).sum()
+        total = (1.0 - label_smoothing - each) * nll + each * everything
+        parts["nll_loss"] = nll.detach()
+    num_labels = counted.sum()
+    denominator = torch.full_like(num_labels, len(targets)) if sentence_avg else num_labels
+    correct = ((logits.argmax(-1) == targets) & counted).sum()
+    return Loss(total, denominator, parts, {}, correct, num_labels)

@@ -148,50 +148,64 @@ def sample_negatives(
     num_negatives: int,
     generators: Sequence[np.random.Generator],
     limit: int = 0,
+    own: Sequence[NDArray[np.int64]] | None = None,
 ) -> NDArray[np.int64]:
-    """Distractors of each masked frame, uniform over the other masked frames of its row (section 3.2).
+    """Distractors of each masked frame, uniform over the other candidates of its row (section 3.2).
 
     Args:
-        counts: Masked frames of each row.
+        counts: Candidates of each row: its masked frames, or all of its frames.
         width: M, the size to pad to.
         num_negatives: K.
         generators: One a row.
-        limit: Draw from this many first frames of the row only; 0: from all.
+        limit: Draw from this many first candidates of the row only; 0: from all.
+        own: Which of its row's candidates each masked frame is; None: the candidates are the masked frames.
 
     Returns:
-        int64 [B, M, K], positions among the row's masked frames; 0 in the padding, and in rows with a
-        single masked frame, which has no other.
+        int64 [B, M, K], numbers of candidates in the row; 0 in the padding, and in rows with a single
+        candidate, which has no other.
     """
     negatives = np.zeros((len(counts), width, num_negatives), dtype=np.int64)
-    for row, count, rng in zip(negatives, counts, generators, strict=True):
+    places = [np.arange(count) for count in counts] if own is None else own
+    for row, count, place, rng in zip(negatives, counts, places, generators, strict=True):
         high = min(count, limit or count)
         if high > 1:
-            drawn = rng.integers(0, high - 1, size=(count, num_negatives))
-            row[:count] = drawn + (drawn >= np.arange(count)[:, None])
+            drawn = rng.integers(0, high - 1, size=(len(place), num_negatives))
+            row[: len(place)] = drawn + (drawn >= place[:, None])
     return negatives
 
 
 def sample_cross_negatives(
-    counts: Sequence[int], width: int, num_negatives: int, generators: Sequence[np.random.Generator]
+    counts: Sequence[int],
+    width: int,
+    num_negatives: int,
+    generators: Sequence[np.random.Generator],
+    own: Sequence[NDArray[np.int64]] | None = None,
+    stride: int | None = None,
 ) -> NDArray[np.int64]:
-    """Distractors of each frame, uniform over the other frames of the whole batch.
+    """Distractors of each masked frame, uniform over the other candidates of the whole batch.
+
+    (fairseq's draws exclude, in any row but the first, another candidate than the frame's own: quirk 14.)
 
     Args:
-        counts: Frames of each row.
+        counts: Candidates of each row.
         width: M, the size to pad to.
         num_negatives: K.
         generators: One a row.
+        own: As in `sample_negatives`.
+        stride: R, by which the numbers of two rows' candidates differ; None: M.
 
     Returns:
-        int64 [B, M, K], where frame m of row b is the number b * M + m; 0 in the padding, and where there is
-        no other frame.
+        int64 [B, M, K], where candidate r of row b is the number b * R + r; 0 in the padding, and where there
+        is no other candidate.
     """
     negatives = np.zeros((len(counts), width, num_negatives), dtype=np.int64)
-    frames = np.concatenate([row * width + np.arange(count) for row, count in enumerate(counts)])
+    stride = width if stride is None else stride
+    numbers = np.concatenate([row * stride + np.arange(count) for row, count in enumerate(counts)])
+    places = [np.arange(count) for count in counts] if own is None else own
     first = 0
-    for row, count, rng in zip(negatives, counts, generators, strict=True):
-        if len(frames) > 1:
-            drawn = rng.integers(0, len(frames) - 1, size=(count, num_negatives))
-            row[:count] = frames[drawn + (drawn >= first + np.arange(count)[:, None])]
+    for row, count, place, rng in zip(negatives, counts, places, generators, strict=True):
+        if len(numbers) > 1:
+            drawn = rng.integers(0, len(numbers) - 1, size=(len(place), num_negatives))
+            row[: len(place)] = numbers[drawn + (drawn >= first + place[:, None])]
         first += count
     return negatives

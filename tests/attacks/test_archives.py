@@ -24,9 +24,7 @@ def unchanged(member: tarfile.TarInfo) -> None:
     """What `tar` does to members by itself."""
 
 
-def tar(
-    path: Path, members: dict[str, bytes], change: Callable[[tarfile.TarInfo], None] = unchanged
-) -> Path:
+def tar(path: Path, members: dict[str, bytes], change: Callable[[tarfile.TarInfo], None] = unchanged) -> Path:
     with tarfile.open(path, "w", format=tarfile.GNU_FORMAT) as file:
         for name, content in members.items():
             member = tarfile.TarInfo(name)

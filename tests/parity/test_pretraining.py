@@ -1,5 +1,6 @@
 """The contrastive task against what fairseq recorded: logits, penalties, losses, gradients, statistics."""
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from recorded import (
     ACTIVATIONS,
     LOSSES,
     assert_grad_norms,
+    corpus_key,
     kinds,
     load_recorded,
     or_skip,
@@ -57,6 +59,9 @@ class Pass:
         self.model = loaded.model.train(prefix.endswith(".train"))
         self.num_updates = loaded.num_updates
         self.meta, self.arrays = load_case(case)
+        # fairseq takes the adapters with every batch; here, one objective trains those of one corpus.
+        key = corpus_key(self.meta)
+        self.model.forward = functools.partial(self.model.forward, corpus_key=key)  # type: ignore[method-assign]
         self.prefix = prefix
         self.temperature = self.scalar("temp")
         weights = tuple(self.scalar("loss_weights"))
@@ -65,14 +70,14 @@ class Pass:
         )
 
     def draws(self) -> PretrainingDraws:
-        quantizer = self.model.config.quantizer
         return recorded_draws(
+            self.model.config,
             self.arrays["pretrain.mask_indices"],
             self.array("neg_idx"),
-            self.arrays.get(f"{self.prefix}.gumbel_noise0"),
+            [array for name, array in sorted(self.arrays.items()) if f"{self.prefix}.gumbel_noise" in name],
             self.temperature,
-            num_codebooks=quantizer.num_codebooks if quantizer else 1,
             channel_mask=self.arrays.get("pretrain.mask_channel_indices"),
+            codebook_negatives=self.arrays.get(f"{self.prefix}.codebook_idx"),
         )
 
     def array(self, name: str) -> Tensor:
@@ -117,8 +122,8 @@ def test_penalties_and_perplexities(case: Path, prefix: str) -> None:
         assert_close(output.prob_perplexity, task.array("prob_perplexity"), **LOSSES)
         assert_close(output.code_perplexity, task.array("code_perplexity"), **LOSSES)
         assert output.num_entries == task.scalar("num_vars")
-        assert task.model.config.quantizer is not None
-        found = temperature(task.model.config.quantizer, task.num_updates)
+        config = task.model.config
+        found = temperature(config.quantizer or config.input_quantizer, task.num_updates)
         assert found == pytest.approx(task.temperature)
 
 

@@ -55,13 +55,14 @@ class RecordedDraws:
     ) -> PretrainingDraws:
         masks = self.finetuning(config, ids, frames, position)
         assert masks.span_mask is not None
-        quantizer, key = config.quantizer, f"u{position.update:02d}."
+        key = f"u{position.update:02d}."
+        noise = self.arrays.get(f"{key}gumbel{position.micro_batch}")
         return recorded_draws(
+            config,
             masks.span_mask,
             self.arrays[f"{key}neg{position.micro_batch}"],
-            self.arrays.get(f"{key}gumbel{position.micro_batch}"),
-            temperature(quantizer, position.update) if quantizer else 1.0,
-            num_codebooks=quantizer.num_codebooks if quantizer else 1,
+            [] if noise is None else [noise],
+            temperature(config.quantizer, position.update),
             channel_mask=masks.channel_mask,
         )
 

@@ -1,5 +1,6 @@
 """Padding never changes an answer: an utterance gets in any batch what it gets alone."""
 
+import copy
 import functools
 from dataclasses import replace
 
@@ -12,7 +13,13 @@ from torch.testing import assert_close
 
 from auricle.losses import ctc
 from auricle.models.build import build_model
-from auricle.models.config import BASE_CONV_LAYERS, CTCConfig, EncoderConfig, Wav2Vec2Config
+from auricle.models.config import (
+    BASE_CONV_LAYERS,
+    CTCConfig,
+    EncoderConfig,
+    QuantizerConfig,
+    Wav2Vec2Config,
+)
 from auricle.models.conv import receptive_field
 from auricle.models.ctc import Wav2Vec2CTC
 
@@ -28,10 +35,17 @@ BASE = Wav2Vec2Config(
     ),
     feature_grad_mult=1.0,
 )  # fmt: skip
+CONFORMER = replace(BASE.encoder, layer_type="conformer", conv_kernel=7)
 LAYOUTS = {
     "base": BASE,
     "large": replace(BASE, conv_norm="layer", conv_bias=True, encoder=replace(BASE.encoder, pre_norm=True)),
     "deep positions": replace(BASE, encoder=replace(BASE.encoder, pos_conv_depth=3, pos_conv_kernel=12)),
+    "conformer": replace(BASE, encoder=CONFORMER),
+    "conformer, relative": replace(
+        BASE, encoder=replace(CONFORMER, attention="espnet", positions="rel_pos", pre_norm=True)
+    ),
+    "conformer, rotary": replace(BASE, encoder=replace(CONFORMER, attention="espnet", positions="rope")),
+    "quantized input": replace(BASE, input_quantizer=QuantizerConfig(2, 9)),
 }
 each_layout = pytest.mark.parametrize("layout", LAYOUTS)
 
@@ -132,6 +146,22 @@ def test_clips_give_frames_from_the_receptive_field_on(layout: str, length: int)
     short, long = logits(layout, padded([length, 2000]), [length, 2000])
     assert short.shape == (expected, NUM_LABELS)
     assert torch.isfinite(long).all()
+
+
+@pytest.mark.parametrize("layout", [layout for layout in LAYOUTS if layout.startswith("conformer")])
+@given(lengths=st.lists(st.integers(1500, 4000), min_size=2, max_size=4), surplus=st.integers(1, 2000))
+@few
+def test_batch_norms_learn_nothing_from_padding(layout: str, lengths: list[int], surplus: int) -> None:
+    """In training, too: neither the answers nor the statistics kept depend on how far a batch is padded."""
+    results = []
+    for width in (max(lengths), max(lengths) + surplus):
+        model = copy.deepcopy(model_of(layout)).train()
+        output = model(padded(lengths, width), torch.tensor(lengths))
+        valid = [row[:frames] for row, frames in zip(output.logits, output.lengths.tolist(), strict=True)]
+        kept = [buffer for name, buffer in model.named_buffers() if "running" in name]
+        assert len(kept) == 4
+        results.append(valid + kept)
+    assert_same(*results)
 
 
 def gradients(model: Wav2Vec2CTC, lengths: list[int], labels: list[list[int]]) -> dict[str, Tensor]:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from auricle.dictionary import Dictionary, letters_to_words, words_to_letters
+from auricle.dictionary import MASK, Dictionary, letters_to_words, words_to_letters
 from auricle.errors import UserError
 
 
@@ -103,3 +103,17 @@ def test_words_and_letters(words: str, letters: str) -> None:
 def test_letters_of_a_model_that_repeats_word_ends() -> None:
     assert letters_to_words("| | H E | | I T") == "HE IT"
     assert letters_to_words("") == ""
+
+
+def test_more_symbols_come_last() -> None:
+    dictionary = Dictionary(["a", "b"], [7, 3])
+    assert dictionary.extended([MASK]).symbols[4:] == ["a", "b", MASK]
+    assert dictionary.extended([MASK]).counts[4:] == [7, 3, 1]
+    assert len(dictionary) == 6
+
+
+def test_padding_to_a_multiple() -> None:
+    padded = Dictionary(["a", "b"], [7, 3]).padded()
+    assert padded.symbols[4:] == ["a", "b", "madeupword0000", "madeupword0001"]
+    assert padded.counts[4:] == [7, 3, 0, 0]
+    assert padded.padded() == padded and len(padded.padded(5)) == 10

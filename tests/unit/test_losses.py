@@ -8,7 +8,15 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from auricle.losses import contrastive, correct_predictions, ctc, diversity, pretraining, weigh_blank
+from auricle.losses import (
+    contrastive,
+    correct_predictions,
+    cross_entropy,
+    ctc,
+    diversity,
+    pretraining,
+    weigh_blank,
+)
 from auricle.models.wav2vec2 import PretrainingOutput
 
 INF = float("inf")
@@ -166,3 +174,24 @@ def test_ctc_computes_in_float32() -> None:
         ctc(logits, FRAMES, LABELS, LABEL_LENGTHS).total,
         ctc(logits.float(), FRAMES, LABELS, LABEL_LENGTHS).total,
     )
+
+
+def test_cross_entropy_leaves_padding_out() -> None:
+    logits = torch.randn(2, 3, 5)
+    targets = torch.tensor([[2, 3, 1], [4, 2, 0]])
+    loss = cross_entropy(logits, targets)
+    expected = torch.nn.functional.cross_entropy(
+        logits.flatten(0, 1), targets.flatten(), ignore_index=1, reduction="sum"
+    )
+    torch.testing.assert_close(loss.total, expected)
+    assert int(loss.denominator) == 5 and not loss.parts
+    assert int(cross_entropy(logits, targets, sentence_avg=True).denominator) == 2
+
+
+def test_smoothing_shares_probability_among_the_other_labels() -> None:
+    log_probs = torch.tensor([[0.7, 0.1, 0.2]]).log()
+    loss = cross_entropy(log_probs, torch.tensor([0]), label_smoothing=0.1)
+    wanted = -(0.9 * log_probs[0, 0] + 0.05 * log_probs[0, 1:].sum())
+    torch.testing.assert_close(loss.total, wanted)
+    torch.testing.assert_close(loss.parts["nll_loss"], -log_probs[0, 0])
+    assert loss.correct is not None and int(loss.correct) == 1

@@ -8,13 +8,14 @@ import torch
 from auricle.config.build_model import initial_model
 from auricle.config.load import recipe_yaml
 from auricle.config.schema import Recipe
-from auricle.config.schema_model import CTCKeys
+from auricle.config.schema_model import CTCKeys, FineTuningKeys, Seq2SeqKeys
 from auricle.config.schema_task import (
     ContrastiveKeys,
     CosineKeys,
     CTCLossKeys,
     FixedKeys,
     InverseSqrtKeys,
+    LabelSmoothedKeys,
     PolynomialKeys,
     TriStageKeys,
 )
@@ -27,6 +28,7 @@ from auricle.manifest import read_labels, read_manifest
 from auricle.models.build import Model
 from auricle.models.config import Wav2Vec2Config
 from auricle.models.ctc import Wav2Vec2CTC
+from auricle.models.seq2seq import Wav2Vec2Seq2Seq
 from auricle.models.wav2vec import Wav2Vec
 from auricle.models.wav2vec2 import Wav2Vec2, Wav2Vec2Pretraining
 from auricle.train.draws import Draws, SeededDraws
@@ -34,6 +36,7 @@ from auricle.train.loop import LoopOptions, Trainer
 from auricle.train.objective import CTCObjective, Objective, PredictionObjective, PretrainingObjective
 from auricle.train.optim import Adam
 from auricle.train.schedule import Cosine, Fixed, InverseSqrt, PolynomialDecay, Schedule, TriStage
+from auricle.train.seq2seq import Seq2SeqObjective
 from auricle.train.step import LossScale, Precision, Step
 
 _log = logging.getLogger(__name__)
@@ -54,7 +57,7 @@ def build_run(recipe: Recipe, *, draws: Draws | None = None) -> Trainer:
     """
     model_keys = recipe.model
     folder = Path(recipe.checkpoint.save_dir).expanduser()
-    dictionary = read_dictionary(recipe) if isinstance(model_keys, CTCKeys) else None
+    dictionary = read_dictionary(recipe) if isinstance(model_keys, FineTuningKeys) else None
     torch.manual_seed(recipe.common.seed)
     model = initial_model(recipe, dictionary).to(_device(recipe))
     accumulated = _workers_to_simulate(recipe)
@@ -113,7 +116,7 @@ def _loader(
 ) -> BatchLoader:
     task, data = recipe.task, recipe.dataset
     manifest = read_manifest(_data(recipe) / f"{subset}.tsv")
-    encoder = model.encoder if isinstance(model, Wav2Vec2CTC) else model
+    encoder = model.encoder if isinstance(model, Wav2Vec2CTC | Wav2Vec2Seq2Seq) else model
     assert isinstance(encoder, Wav2Vec | Wav2Vec2)
     dataset = SpeechDataset(
         manifest,
@@ -124,6 +127,7 @@ def _loader(
         min_sample_size=task.min_sample_size,
         max_sample_size=task.max_sample_size,
         num_frames=encoder.num_frames,
+        labels_need_frames=isinstance(model, Wav2Vec2CTC),
     )
     return BatchLoader(
         dataset,
@@ -244,6 +248,17 @@ def _objective(recipe: Recipe, model: Model, dictionary: Dictionary | None, draw
             sentence_avg=keys.sentence_avg,
             freeze_updates=recipe.model.freeze_finetune_updates,
         )
+    if isinstance(keys, LabelSmoothedKeys):
+        assert isinstance(model, Wav2Vec2Seq2Seq) and isinstance(recipe.model, Seq2SeqKeys)
+        assert dictionary is not None
+        return Seq2SeqObjective(
+            model,
+            draws,
+            dictionary,
+            label_smoothing=keys.label_smoothing,
+            sentence_avg=keys.sentence_avg,
+            freeze_updates=recipe.model.freeze_finetune_updates,
+        )
     if isinstance(model, Wav2Vec):
         return PredictionObjective(model, draws, _weight_of_quantizer(keys, model))
     assert isinstance(model, Wav2Vec2Pretraining)
@@ -260,7 +275,7 @@ def _weight_of_quantizer(keys: ContrastiveKeys, model: Wav2Vec) -> tuple[float, 
 def _loss_weights(keys: ContrastiveKeys, config: Wav2Vec2Config) -> tuple[float, ...]:
     if not keys.infonce:
         raise UserError("wav2vec2 is trained with criterion.infonce=true: set it")
-    weights, num_penalties = keys.loss_weights or (), 2 if config.quantizer else 1
+    weights, num_penalties = keys.loss_weights or (), 2 if config.quantizer or config.input_quantizer else 1
     if len(weights) == 1:
         return weights * num_penalties  # one weight stands for all, as in fairseq
     if weights and len(weights) != num_penalties:

@@ -13,18 +13,20 @@ import torch
 
 from auricle.config.load import as_mapping
 from auricle.config.schema import Recipe
-from auricle.config.schema_model import CTCKeys, FineTuningKeys, Wav2Vec2Keys, Wav2VecKeys
+from auricle.config.schema_model import FineTuningKeys, Seq2SeqKeys, Wav2Vec2Keys, Wav2VecKeys
 from auricle.convert.fairseq_config import (
     config_from_fairseq,
     ctc_config_from_fairseq,
     wav2vec_config_from_fairseq,
 )
 from auricle.convert.load import Loaded, load
+from auricle.convert.text_config import seq2seq_config_from_fairseq
 from auricle.dictionary import Dictionary
 from auricle.errors import UserError
 from auricle.models.build import Model, build_model
-from auricle.models.config import CTCConfig, ModelConfig, SpeechConfig, Wav2Vec2Config
+from auricle.models.config import CTCConfig, ModelConfig, Seq2SeqConfig, SpeechConfig, Wav2Vec2Config
 from auricle.models.ctc import Wav2Vec2CTC
+from auricle.models.seq2seq import Wav2Vec2Seq2Seq
 from auricle.models.wav2vec2 import Wav2Vec2
 
 
@@ -36,15 +38,18 @@ def initial_model(recipe: Recipe, dictionary: Dictionary | None) -> Model:
     """
     keys = recipe.model
     encoder = pretrained_encoder(recipe)
-    model = build_model(model_config(recipe, encoder, len(dictionary) if dictionary else 0))
-    if encoder.loaded and isinstance(model, Wav2Vec2CTC):
+    config = model_config(recipe, encoder, len(dictionary) if dictionary else 0)
+    _check_adapters(config)
+    model = build_model(config)
+    if encoder.loaded and isinstance(model, Wav2Vec2CTC | Wav2Vec2Seq2Seq):
         wanted, given = model.encoder.state_dict(), _encoder_weights(encoder.loaded)
+        given = _fresh_adapters(wanted, given) | given
         _check_weights(wanted, given, f"model.w2v_path={encoder.loaded.source}")
         model.encoder.load_state_dict({name: given[name] for name in wanted})
     if recipe.checkpoint.finetune_from_model is not None:
         start = _start(recipe, recipe.checkpoint.finetune_from_model, model, dictionary)
         model.load_state_dict({name: start[name] for name in model.state_dict()})
-    if isinstance(keys, CTCKeys) and keys.freeze_regex is not None:
+    if isinstance(keys, FineTuningKeys) and keys.freeze_regex is not None:
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(re.search(keys.freeze_regex, name) is None)
     return model
@@ -59,7 +64,7 @@ def _start(
         UserError: it is of another architecture, writes other symbols, or was trained on other audio.
     """
     loaded = load(Path(path).expanduser())
-    if isinstance(model, Wav2Vec2CTC) and isinstance(loaded.model, Wav2Vec2):
+    if isinstance(model, Wav2Vec2CTC | Wav2Vec2Seq2Seq) and isinstance(loaded.model, Wav2Vec2):
         raise UserError(
             f"checkpoint.finetune_from_model={path} was pre-trained only: start from it with model.w2v_path"
         )
@@ -99,7 +104,7 @@ def pretrained_encoder(recipe: Recipe) -> Pretrained:
         assert keys.w2v_args is not None  # load_recipe has seen to it
         return Pretrained(_pretraining_config(keys.w2v_args.model, recipe))
     loaded = load(Path(keys.w2v_path).expanduser())
-    config = loaded.config.encoder if isinstance(loaded.config, CTCConfig) else loaded.config
+    config = loaded.config.encoder if isinstance(loaded.config, CTCConfig | Seq2SeqConfig) else loaded.config
     if not isinstance(config, Wav2Vec2Config):
         raise UserError(f"model.w2v_path={keys.w2v_path} holds no wav2vec 2.0 encoder: choose another")
     _check_audio(recipe, config, keys.w2v_path)
@@ -113,6 +118,8 @@ def model_config(recipe: Recipe, encoder: Pretrained, num_labels: int) -> ModelC
     if isinstance(recipe.model, Wav2VecKeys):
         return wav2vec_config_from_fairseq(as_mapping(recipe.model) | _audio(recipe))
     assert encoder.config is not None
+    if isinstance(recipe.model, Seq2SeqKeys):
+        return seq2seq_config_from_fairseq(as_mapping(recipe.model), encoder.config, num_labels)
     return ctc_config_from_fairseq(as_mapping(recipe.model), encoder.config, num_labels)
 
 
@@ -126,7 +133,25 @@ def _audio(recipe: Recipe) -> dict[str, Any]:
 
 def _encoder_weights(loaded: Loaded) -> dict[str, torch.Tensor]:
     model: torch.nn.Module = loaded.model
-    return (model.encoder if isinstance(model, Wav2Vec2CTC) else model).state_dict()
+    return (model.encoder if isinstance(model, Wav2Vec2CTC | Wav2Vec2Seq2Seq) else model).state_dict()
+
+
+def _check_adapters(config: ModelConfig) -> None:
+    if isinstance(config, CTCConfig | Seq2SeqConfig):
+        config = config.encoder
+    if not isinstance(config, Wav2Vec2Config) or config.encoder.layer_type != "trf_adp":
+        return
+    if config.encoder.num_adapters != 1:
+        raise UserError("this version trains the adapters of one corpus at a time: set model.adp_num=1")
+
+
+def _fresh_adapters(
+    wanted: Mapping[str, torch.Tensor], given: Mapping[str, torch.Tensor]
+) -> dict[str, torch.Tensor]:
+    """The adapters that fine-tuning adds to an encoder that has none."""
+    if any(".adapter_layer." in name for name in given):
+        return {}
+    return {name: tensor for name, tensor in wanted.items() if ".adapter_layer." in name}
 
 
 def _check_audio(recipe: Recipe, config: SpeechConfig, path: str) -> None:

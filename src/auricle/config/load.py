@@ -19,6 +19,7 @@ _COMPANIONS = {
     "wav2vec2": ("audio_pretraining", "wav2vec"),
     "wav2vec": ("audio_pretraining", "wav2vec"),
     "wav2vec_ctc": ("audio_finetuning", "ctc"),
+    "wav2vec_seq2seq": ("audio_finetuning", "label_smoothed_cross_entropy"),
 }
 """The task and the criterion that each model is trained with."""
 

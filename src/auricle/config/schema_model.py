@@ -87,7 +87,7 @@ class Wav2Vec2Keys(SpanMasking):
         (2.0, 0.5, 0.999995), "Gumbel temperature: start, end, factor an update."
     )
     max_positions: int = inert(100000, "Longest input of an encoder with a table of positions.")
-    checkpoint_activations: bool = inert(False, "Recompute activations in the backward pass to save memory.")
+    checkpoint_activations: bool = key(False, "Recompute activations in the backward pass to save memory.")
     required_seq_len_multiple: int = key(2, "Frames are padded to a multiple of this inside the encoder.")
     crop_seq_to_multiple: int = key(1, "Frames are cropped to a multiple of this.")
     depthwise_conv_kernel_size: int = key(31, "Kernel of a Conformer's depth-wise convolution, in frames.")
@@ -139,7 +139,7 @@ class FineTuningKeys(SpanMasking):
     )
     offload_activations: bool = inert(False, "Keep activations in host memory.")
     min_params_to_wrap: int = inert(100_000_000, "Smallest layer that sharded training wraps.")
-    checkpoint_activations: bool = inert(False, "Recompute activations in the backward pass to save memory.")
+    checkpoint_activations: bool = key(False, "Recompute activations in the backward pass to save memory.")
     ddp_backend: str = inert_link("distributed_training.ddp_backend", "How workers exchange gradients.")
     zero_mask: bool = inert(False, "Mask with zeros, in other encoders.")
     load_ema: bool = inert(False, "Load averaged weights of other encoders.")
@@ -162,6 +162,27 @@ class CTCKeys(FineTuningKeys):
     _name: Literal["wav2vec_ctc"] = "wav2vec_ctc"
     blank_weight: float = key(0.0, "Put on the blank's logit by the loss and the decoder.")
     blank_mode: Literal["add", "set"] = key("add", "Whether it is added to that logit or takes its place.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seq2SeqKeys(FineTuningKeys):
+    """`wav2vec_seq2seq`: a wav2vec 2.0 encoder with a Transformer decoder that writes labels one by one."""
+
+    _name: Literal["wav2vec_seq2seq"] = "wav2vec_seq2seq"
+    decoder_embed_dim: int = key(768, "Width of the decoder.")
+    decoder_ffn_embed_dim: int = key(3072, "Width of its feed-forward blocks.")
+    decoder_layers: int = key(6, "Its layers.")
+    decoder_layerdrop: float = key(0.0, "Chance of leaving out one of them in an update.")
+    decoder_attention_heads: int = key(4, "Its attention heads a layer.")
+    decoder_learned_pos: bool = key(False, "Learn its positions rather than compute them from sines.")
+    decoder_normalize_before: bool = key(False, "Normalise before each of its blocks rather than after.")
+    no_token_positional_embeddings: bool = key(False, "Give it no positions.")
+    decoder_dropout: float = key(0.0, "Dropout after its attention, feed-forward blocks and positions.")
+    decoder_attention_dropout: float = key(0.0, "Dropout on its attention weights.")
+    decoder_activation_dropout: float = key(0.0, "Dropout inside its feed-forward blocks.")
+    max_target_positions: int = key(2048, "Most labels of an utterance.")
+    share_decoder_input_output_embed: bool = key(False, "Let its output layer be its table of embeddings.")
+    autoregressive: bool = linked("task.autoregressive", "Labels are predicted from those before; set it.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,5 +240,5 @@ class Wav2VecKeys:
     )
 
 
-ModelKeys = Wav2Vec2Keys | CTCKeys | Wav2VecKeys
+ModelKeys = Wav2Vec2Keys | CTCKeys | Seq2SeqKeys | Wav2VecKeys
 """The families `model._name` chooses among."""

@@ -61,7 +61,7 @@ class FinetuningKeys(AudioKeys):
     eval_bleu_remove_bpe: str | None = inert(None, "Units that are joined before BLEU.")
     eval_bleu_args: str = inert("{}", "Search options of BLEU.")
     eval_bleu_print_samples: bool = inert(False, "Print translations.")
-    autoregressive: bool = inert(False, "Targets for a model that generates text.")
+    autoregressive: bool = key(False, "Labels are predicted from those before; wav2vec_seq2seq needs it.")
     target_dictionary: str | None = key(None, "Dictionary used in place of the data folder's.")
 
 
@@ -98,7 +98,18 @@ class CTCLossKeys:
     )
 
 
-CriterionKeys = ContrastiveKeys | CTCLossKeys
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelSmoothedKeys:
+    """`label_smoothed_cross_entropy`: one label after the other."""
+
+    _name: Literal["label_smoothed_cross_entropy"] = "label_smoothed_cross_entropy"
+    label_smoothing: float = key(0.0, "Share of a label's probability that all others have instead.")
+    report_accuracy: bool = inert(False, "Log the accuracy; it always is.")
+    ignore_prefix_size: int = inert(0, "Labels at the start that are not predicted, in translation.")
+    sentence_avg: bool = linked("optimization.sentence_avg", "Normalise by utterances instead of by labels.")
+
+
+CriterionKeys = ContrastiveKeys | CTCLossKeys | LabelSmoothedKeys
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

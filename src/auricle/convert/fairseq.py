@@ -18,20 +18,24 @@ from auricle.convert.fairseq_config import (
     ctc_config_from_fairseq,
     wav2vec_config_from_fairseq,
 )
+from auricle.convert.infer import encoder_options
 from auricle.convert.literals import shortened
 from auricle.convert.loaded import Loaded
 from auricle.convert.storages import DamagedError, StoredTensor
+from auricle.convert.text_config import seq2seq_config_from_fairseq
+from auricle.convert.text_weights import language_model_from_fairseq, roberta_from_fairseq, without_marks
 from auricle.convert.torch_file import read
 from auricle.convert.unpickle import StandIn
 from auricle.convert.weights import model_with_weights, with_reference_padding
 from auricle.dictionary import SPECIALS, Dictionary
 from auricle.errors import UserError
-from auricle.models.config import ModelConfig
+from auricle.models.config import ModelConfig, Wav2Vec2Config
 
 MAX_SHARING = 2
 """How many times over the file's size its tensors may take in memory: some stand in it under two names."""
 
 _MAX_WRAPPERS = 8
+_SEQ2SEQ_ENCODER = "encoder.w2v_model."
 _AUDIO_WORDS = ("normalize", "sample_rate")
 
 Weights = Mapping[str, StoredTensor]
@@ -99,30 +103,65 @@ def _wav2vec(options: Options, weights: Weights) -> tuple[ModelConfig, Weights]:
 
 
 def _ctc(options: Options, weights: Weights) -> tuple[ModelConfig, Weights]:
+    pretrained = _pretrained_encoder(options)
+    num_labels = _num_rows(weights, "w2v_encoder.proj.weight", "output layer")
+    config = ctc_config_from_fairseq(options.words, pretrained, num_labels)
+    return config, _renamed(weights, keys.CTC_STATE_PREFIXES)
+
+
+def _seq2seq(options: Options, weights: Weights) -> tuple[ModelConfig, Weights]:
+    if _options_of(options.words.get("w2v_args")):
+        pretrained = _pretrained_encoder(options)
+    else:
+        audio = {word: options.words.get(word) for word in _AUDIO_WORDS}
+        pretrained = config_from_fairseq(encoder_options(weights, _SEQ2SEQ_ENCODER) | audio)
+    num_labels = _num_rows(weights, "decoder.embed_tokens.weight", "table of labels")
+    config = seq2seq_config_from_fairseq(options.words, pretrained, num_labels)
+    return config, _renamed(without_marks(weights), keys.SEQ2SEQ_STATE_PREFIXES)
+
+
+def _language_model(options: Options, weights: Weights) -> tuple[ModelConfig, Weights]:
+    return language_model_from_fairseq(options.words, weights)
+
+
+def _roberta(options: Options, weights: Weights) -> tuple[ModelConfig, Weights]:
+    return roberta_from_fairseq(options.words, weights)
+
+
+def _pretrained_encoder(options: Options) -> Wav2Vec2Config:
     pretrained = _options_of(options.words.get("w2v_args"))
     if pretrained is None:
         raise UserError("it does not say what its encoder is (w2v_args): it was saved unfinished")
     if pretrained.family != "wav2vec2":
         raise UserError(f"its encoder is of a family that is not supported: {shortened(pretrained.family)}")
-    head = weights.get("w2v_encoder.proj.weight")
-    if head is None or len(head.shape) != 2:
-        raise UserError("it has no output layer (w2v_encoder.proj)")
-    config = ctc_config_from_fairseq(options.words, config_from_fairseq(pretrained.words), head.shape[0])
-    return config, _renamed(weights, keys.CTC_STATE_PREFIXES)
+    return config_from_fairseq(pretrained.words)
+
+
+def _num_rows(weights: Weights, name: str, what: str) -> int:
+    if name not in weights or len(weights[name].shape) != 2:
+        raise UserError(f"it has no {what} ({name.removesuffix('.weight')})")
+    return weights[name].shape[0]
 
 
 _FAMILIES: dict[str, Callable[[Options, Weights], tuple[ModelConfig, Weights]]] = {
     "wav2vec": _wav2vec,
     "wav2vec2": _pretraining,
     "wav2vec_ctc": _ctc,
+    "wav2vec_seq2seq": _seq2seq,
+    "transformer_lm": _language_model,
+    "roberta": _roberta,
 }
+
+# Their architectures have names of their own, as transformer_lm_gbw or roberta_base; the options say it all.
+_FAMILIES_OF_MANY_NAMES = ("transformer_lm", "roberta")
 
 
 def _family(name: str) -> Callable[[Options, Weights], tuple[ModelConfig, Weights]]:
-    if name not in _FAMILIES:
+    family = next((many for many in _FAMILIES_OF_MANY_NAMES if name.startswith(f"{many}_")), name)
+    if family not in _FAMILIES:
         known = ", ".join(_FAMILIES)
         raise UserError(f"models of the family {shortened(name)} are not supported; these are: {known}")
-    return _FAMILIES[name]
+    return _FAMILIES[family]
 
 
 def _renamed(weights: Weights, prefixes: Mapping[str, str]) -> Weights:

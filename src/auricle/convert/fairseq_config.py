@@ -25,10 +25,12 @@ def config_from_fairseq(options: Mapping[str, Any]) -> Wav2Vec2Config:
         UserError: An option has a value that is of another type, does not fit the others, or asks for
             something that this version cannot build.
     """
-    _refuse_unknown_values(options)
-    config = with_values(Wav2Vec2Config(), _translated(options, keys.PRETRAINING_WORDS, Wav2Vec2Config))
-    if not as_type(_or_default(options, "quantize_targets", False), bool, "quantize_targets"):
-        config = replace(config, quantizer=None)
+    config = with_values(Wav2Vec2Config(), translated(options, keys.PRETRAINING_WORDS, Wav2Vec2Config))
+    config = replace(
+        config,
+        quantizer=config.quantizer if _switch(options, "quantize_targets") else None,
+        input_quantizer=config.quantizer if _switch(options, "quantize_input") else None,
+    )
     check_config(config)
     return config
 
@@ -40,7 +42,7 @@ def wav2vec_config_from_fairseq(options: Mapping[str, Any]) -> Wav2VecConfig:
         if options.get(word) is not None:
             options[word] = not as_type(options[word], bool, word)
     config: Wav2VecConfig = with_values(
-        Wav2VecConfig(), _translated(options, keys.WAV2VEC_WORDS, Wav2VecConfig)
+        Wav2VecConfig(), translated(options, keys.WAV2VEC_WORDS, Wav2VecConfig)
     )
     check_config(config)
     return config
@@ -55,16 +57,20 @@ def finetuned_encoder_config(pretrained: Wav2Vec2Config, options: Mapping[str, A
 
     Returns:
         `pretrained` with the dropouts, masks, LayerDrop and feature_grad_mult of fine-tuning; without
-        `apply_mask`, nothing is masked.
+        `apply_mask`, nothing is masked. With `layer_type=trf_adp`, with adapters; any other leaves the layers
+        as they were pre-trained (fairseq takes them for Transformer layers then, and fails).
 
     Raises:
         UserError: As in `config_from_fairseq`, and where `normalize` differs from the pre-trained model's.
     """
-    _refuse_unknown_values(options)
     _check_normalize(pretrained.normalize, options)
     config: Wav2Vec2Config = with_values(pretrained, keys.FINETUNING_DEFAULTS)
-    config = with_values(config, _translated(options, keys.FINETUNING_WORDS, Wav2Vec2Config))
-    if not as_type(_or_default(options, "apply_mask", False), bool, "apply_mask"):
+    config = with_values(config, translated(options, keys.FINETUNING_WORDS, Wav2Vec2Config))
+    if options.get("layer_type") == "trf_adp":
+        if pretrained.encoder.layer_type == "conformer":
+            raise UserError("layer_type=trf_adp: a Conformer takes no adapters; choose another checkpoint")
+        config = with_values(config, translated(options, keys.ADDED_ADAPTER_WORDS, Wav2Vec2Config))
+    if not _switch(options, "apply_mask"):
         config = with_values(config, {"time_mask.prob": 0.0, "channel_mask.prob": 0.0})
     check_config(config)
     return config
@@ -84,17 +90,17 @@ def ctc_config_from_fairseq(
         UserError: As in `finetuned_encoder_config`.
     """
     config = CTCConfig(encoder=finetuned_encoder_config(pretrained, options), num_labels=num_labels)
-    config = with_values(config, _translated(options, keys.CTC_WORDS, CTCConfig))
+    config = with_values(config, translated(options, keys.CTC_WORDS, CTCConfig))
     check_config(config)
     return config
 
 
-def _translated(options: Mapping[str, Any], words: Mapping[str, str], config: type) -> dict[str, Any]:
+def translated(options: Mapping[str, Any], words: Mapping[str, str], config: type) -> dict[str, Any]:
     """Our paths with the values that `options` has for them, each of its field's type."""
     values = {}
     for word, path in words.items():
         value = options.get(word)
-        if value is None:
+        if value is None or (word in keys.UNSET and value == keys.UNSET[word]):
             continue
         if word in keys.VALUES:
             value = _translated_value(value, word)
@@ -110,6 +116,12 @@ def _translated_value(value: object, word: str) -> str:
     return ours[value]
 
 
+def or_default(options: Mapping[str, Any], word: str, default: object) -> Any:
+    """The value of an option; the default where it is missing or None."""
+    value = options.get(word)
+    return default if value is None else value
+
+
 def _offset(value: object) -> int:
     """The number in fairseq's text for it; "auto" is our 0, a 0 would predict what is there already."""
     if value is None or value == "auto":
@@ -120,21 +132,13 @@ def _offset(value: object) -> int:
     return offset  # type: ignore[no-any-return]
 
 
-def _or_default(options: Mapping[str, Any], word: str, default: object) -> Any:
-    value = options.get(word)
-    return default if value is None else value
-
-
-def _refuse_unknown_values(options: Mapping[str, Any]) -> None:
-    for word, known in keys.ONLY_VALUES.items():
-        value = _or_default(options, word, known)
-        if value != known:
-            shown = repr(value) if isinstance(value, str | bool | int) else "another value"
-            raise UserError(f"{word}={shown[:60]}: this version can only build models with {word}={known!r}")
+def _switch(options: Mapping[str, Any], word: str) -> bool:
+    """An option that is off unless it is there."""
+    return as_type(or_default(options, word, False), bool, word)  # type: ignore[no-any-return]
 
 
 def _check_normalize(pretrained: bool, options: Mapping[str, Any]) -> None:
-    asked = _or_default(options, "normalize", pretrained)
+    asked = or_default(options, "normalize", pretrained)
     if as_type(asked, bool, "normalize") != pretrained:
         raise UserError(
             f"normalize={asked} does not go with a model that was pre-trained with normalize={pretrained}: "

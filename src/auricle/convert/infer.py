@@ -1,8 +1,9 @@
 """An encoder's options read off its weights, for files that do not hold them.
 
 fairseq writes the options of the pre-trained encoder into CTC models, and forgets to in `wav2vec_seq2seq`
-models: those open only where `w2v_path` is still in its place. What shapes cannot tell (strides, attention
-heads, where the norms stand) is taken to be as in every published model, and said so in a warning.
+models: it opens the file at their `w2v_path` instead, but a path that an untrusted file names is not
+opened here. What shapes cannot tell (strides, attention heads, where the norms stand) is taken to be as in
+every published model, and said so in a warning.
 """
 
 import logging
@@ -34,8 +35,8 @@ def encoder_options(weights: Weights, prefix: str) -> dict[str, Any]:
     except (KeyError, ValueError, ZeroDivisionError):
         raise UserError("it does not say what its encoder is (w2v_args), nor do its weights") from None
     logger.warning(
-        "the checkpoint does not say what its encoder is, and its w2v_path is not there: built as published"
-        " models of its shapes are, with %d attention heads and layer_norm_first=%s",
+        "the checkpoint does not say what its encoder is: built as published models of its shapes are,"
+        " with %d attention heads and layer_norm_first=%s",
         words["encoder_attention_heads"],
         words["layer_norm_first"],
     )

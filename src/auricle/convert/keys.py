@@ -24,6 +24,14 @@ _CHANNEL_MASK_WORDS = {
     "mask_channel_other": "channel_mask.other",
     "no_mask_channel_overlap": "channel_mask.no_overlap",
     "mask_channel_min_space": "channel_mask.min_space",
+    "mask_channel_before": "channel_mask_first",
+}
+
+_ADAPTER_WORDS = {
+    "adp_num": "encoder.num_adapters",
+    "adp_dim": "encoder.adapter_dim",
+    "adp_act_fn": "encoder.adapter_activation",
+    "adp_trf_idx": "encoder.adapter_layers",
 }
 
 _AUDIO_WORDS = {
@@ -52,7 +60,12 @@ PRETRAINING_WORDS = {
     "conv_pos": "encoder.pos_conv_kernel",
     "conv_pos_groups": "encoder.pos_conv_groups",
     "pos_conv_depth": "encoder.pos_conv_depth",
+    "attn_type": "encoder.attention",
+    "pos_enc_type": "encoder.positions",
+    "depthwise_conv_kernel_size": "encoder.conv_kernel",
     "required_seq_len_multiple": "encoder.required_seq_len_multiple",
+    "checkpoint_activations": "encoder.checkpoint_activations",
+    "crop_seq_to_multiple": "crop_seq_to_multiple",
     "dropout_input": "dropout_input",
     "dropout_features": "dropout_features",
     "final_dim": "final_dim",
@@ -63,15 +76,21 @@ PRETRAINING_WORDS = {
     "quantizer_depth": "quantizer.depth",
     "quantizer_factor": "quantizer.factor",
     "latent_temp": "quantizer.temperature",
+    "same_quantizer": "same_quantizer",
+    "target_glu": "target_glu",
     "num_negatives": "negatives.num_negatives",
     "cross_sample_negatives": "negatives.cross_sample",
     "codebook_negatives": "negatives.codebook",
     "negatives_from_everywhere": "negatives.from_everywhere",
     **_TIME_MASK_WORDS,
     **_CHANNEL_MASK_WORDS,
+    **_ADAPTER_WORDS,
     **_AUDIO_WORDS,
 }
-"""fairseq's words for a wav2vec 2.0 model -> paths in `Wav2Vec2Config`."""
+"""fairseq's words for a wav2vec 2.0 model -> paths in `Wav2Vec2Config`.
+
+Those for a quantizer describe both that of the targets and that of the input: fairseq has one set of words.
+"""
 
 WAV2VEC_WORDS = {
     "conv_feature_layers": "conv_layers",
@@ -122,6 +141,7 @@ FINETUNING_WORDS = {
     "layerdrop": "encoder.layerdrop",
     "dropout_input": "dropout_input",
     "feature_grad_mult": "feature_grad_mult",
+    "checkpoint_activations": "encoder.checkpoint_activations",
     **_TIME_MASK_WORDS,
     **_CHANNEL_MASK_WORDS,
     "reference_padding": "reference_padding",
@@ -135,8 +155,10 @@ FINETUNING_DEFAULTS: dict[str, object] = {
     "encoder.layerdrop": 0.0,
     "dropout_input": 0.0,
     "feature_grad_mult": 0.0,
+    "encoder.checkpoint_activations": False,
     "time_mask": SpanMaskConfig(prob=0.5),
     "channel_mask": SpanMaskConfig(),
+    "channel_mask_first": False,
 }
 """What those are where a fine-tuning configuration is silent: not what pre-training had."""
 
@@ -147,27 +169,116 @@ CTC_WORDS = {
 }
 """fairseq's words for a CTC model -> paths in `CTCConfig`, besides those of `FINETUNING_WORDS`."""
 
+SEQ2SEQ_WORDS = {
+    "final_dropout": "final_dropout",
+    "share_decoder_input_output_embed": "tie_embeddings",
+    "decoder_embed_dim": "decoder.dim",
+    "decoder_ffn_embed_dim": "decoder.ffn_dim",
+    "decoder_layers": "decoder.num_layers",
+    "decoder_layerdrop": "decoder.layerdrop",
+    "decoder_attention_heads": "decoder.num_heads",
+    "decoder_normalize_before": "decoder.pre_norm",
+    "decoder_dropout": "decoder.dropout",
+    "decoder_attention_dropout": "decoder.attention_dropout",
+    "decoder_activation_dropout": "decoder.activation_dropout",
+    "max_target_positions": "decoder.max_positions",
+}
+"""fairseq's words for a model that writes labels one by one -> paths in `Seq2SeqConfig`, besides those of
+`FINETUNING_WORDS`; `text_config.py` says what becomes of the words for positions."""
+
+LANGUAGE_MODEL_WORDS = {
+    "decoder_embed_dim": "decoder.dim",
+    "decoder_ffn_embed_dim": "decoder.ffn_dim",
+    "decoder_layers": "decoder.num_layers",
+    "decoder_layerdrop": "decoder.layerdrop",
+    "decoder_attention_heads": "decoder.num_heads",
+    "decoder_normalize_before": "decoder.pre_norm",
+    "activation_fn": "decoder.activation",
+    "layernorm_embedding": "decoder.norm_embedding",
+    "dropout": "decoder.dropout",
+    "attention_dropout": "decoder.attention_dropout",
+    "activation_dropout": "decoder.activation_dropout",
+    "max_target_positions": "decoder.max_positions",
+    "decoder_input_dim": "input_dim",
+    "decoder_output_dim": "output_dim",
+    "share_decoder_input_output_embed": "tie_embeddings",
+    "adaptive_input_factor": "input_factor",
+    "adaptive_softmax_factor": "softmax_factor",
+    "adaptive_softmax_dropout": "softmax_dropout",
+    "tie_adaptive_weights": "tie_adaptive_weights",
+    "tie_adaptive_proj": "tie_adaptive_proj",
+    "add_bos_token": "add_bos_token",
+}
+"""fairseq's words for a language model -> paths in `LanguageModelConfig`."""
+
+ROBERTA_WORDS = {
+    "encoder_layers": "num_layers",
+    "encoder_embed_dim": "dim",
+    "encoder_ffn_embed_dim": "ffn_dim",
+    "encoder_attention_heads": "num_heads",
+    "encoder_layerdrop": "layerdrop",
+    "encoder_normalize_before": "pre_norm",
+    "activation_fn": "activation",
+    "dropout": "dropout",
+    "attention_dropout": "attention_dropout",
+    "activation_dropout": "activation_dropout",
+    "untie_weights_roberta": "untie_weights",
+}
+"""fairseq's words for RoBERTa -> paths in `RobertaConfig`."""
+
+ONLY_TEXT_VALUES: dict[str, object] = {
+    "character_embeddings": False,
+    "base_layers": 0,
+    "scale_fc": False,
+    "scale_attn": False,
+    "scale_heads": False,
+    "scale_resids": False,
+}
+"""Options of fairseq's text models that this version knows with one value only."""
+
 VALUES = {"extractor_mode": {"default": "group", "layer_norm": "layer"}}
 """fairseq's values -> ours, of the options whose values are words that differ."""
 
-ONLY_VALUES: dict[str, object] = {
-    "layer_type": "transformer",
-    "quantize_input": False,
-    "target_glu": False,
-    "crop_seq_to_multiple": 1,
-    "mask_channel_before": False,
-}
-"""Options of fairseq that this version knows with one value only."""
+ADDED_ADAPTER_WORDS = {"layer_type": "encoder.layer_type", **_ADAPTER_WORDS}
+"""Likewise, of the adapters that fine-tuning adds to an encoder, where its `layer_type` is "trf_adp"."""
+
+UNSET: dict[str, object] = {"adp_num": -1}
+"""Values by which fairseq says that an option has none."""
 
 CTC_STATE_PREFIXES = {"w2v_encoder.w2v_model.": "encoder.", "w2v_encoder.proj.": "proj."}
 """How fairseq's parameter names of a CTC model begin -> ours. A pre-training model's are the same in both."""
+
+SEQ2SEQ_STATE_PREFIXES = {
+    "encoder.w2v_model.": "encoder.",
+    "encoder.proj.": "proj.",
+    "decoder.embed_out": "embed_out",
+    "decoder.": "decoder.",
+}
+"""Likewise of a model that writes labels one by one."""
+
+LANGUAGE_MODEL_STATE_PREFIXES = {
+    "decoder.output_projection.": "output_projection.",
+    "decoder.embed_out": "output_projection.weight",
+    "decoder.project_out_dim.": "project_out_dim.",
+    "decoder.adaptive_softmax.": "adaptive_softmax.",
+    "decoder.": "decoder.",
+}
+"""Likewise of a language model, whose output layer had another name in 2019."""
+
+ROBERTA_STATE_PREFIXES = {
+    "encoder.sentence_encoder.emb_layer_norm.": "layernorm_embedding.",
+    "encoder.sentence_encoder.": "",
+    "encoder.lm_head.": "lm_head.",
+    "decoder.sentence_encoder.emb_layer_norm.": "layernorm_embedding.",
+    "decoder.sentence_encoder.": "",
+    "decoder.lm_head.": "lm_head.",
+}
+"""Likewise of RoBERTa, which called its encoder a decoder in 2019."""
 
 PRETRAINING_HEADS = (
     "quantizer.",
     "project_q.",
     "final_proj.",
     "target_glu.",
-    "input_quantizer.",
-    "project_inp.",
 )
 """How the names of parameters begin that only pre-training uses."""

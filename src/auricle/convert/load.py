@@ -7,13 +7,14 @@ from pathlib import Path
 
 import torch
 
+from auricle.convert.archive import is_archive, unpacked
 from auricle.convert.fairseq import read_fairseq
 from auricle.convert.loaded import Loaded
 from auricle.convert.own import CONFIG_FILE, WEIGHTS_FILE, is_own, read_model
-from auricle.dictionary import Dictionary
+from auricle.dictionary import MASK, Dictionary
 from auricle.errors import UserError
 from auricle.files import resolve_folder
-from auricle.models.config import CTCConfig
+from auricle.models.config import CTCConfig, LanguageModelConfig, RobertaConfig, Seq2SeqConfig
 
 __all__ = ["Loaded", "load"]
 
@@ -32,8 +33,8 @@ def load(
     """Read a model; nothing that a file contains is run.
 
     Args:
-        path: A fairseq checkpoint of any era, a checkpoint folder of ours, or the folder of a run, which
-            stands for its best checkpoint, or the last where there is no best.
+        path: A fairseq checkpoint of any era, a `.tar` of one and its dictionary, a checkpoint folder of
+            ours, or the folder of a run, which stands for its best checkpoint, or the last without one.
         map_location: Where the weights go.
         dictionary: For checkpoints that hold none; goes before one that the checkpoint holds.
         reference_padding: Reproduce fairseq's arithmetic on padded batches, for comparisons.
@@ -50,13 +51,28 @@ def load(
     if path.is_dir():
         folder = _checkpoint_in(path)
         loaded = read_model(folder, map_location=map_location, reference_padding=reference_padding)
+    elif is_archive(path):
+        loaded = _load_archive(path, map_location)
     else:
         loaded = read_fairseq(path, map_location=map_location, reference_padding=reference_padding)
     if dictionary is not None:
         given = dictionary if isinstance(dictionary, Dictionary) else Dictionary.load(dictionary)
         loaded = replace(loaded, dictionary=given)
+    loaded = _with_mask(loaded)
     _check_dictionary(loaded, given=dictionary is not None)
     return loaded
+
+
+def _load_archive(path: Path, map_location: str | torch.device) -> Loaded:
+    """The model of a `.tar`; whatever is published so knows nothing of padded waveforms."""
+    with unpacked(path) as found:
+        try:
+            loaded = read_fairseq(found.checkpoint, map_location=map_location)
+            dictionary = Dictionary.load(found.dictionary) if found.dictionary else loaded.dictionary
+        except UserError as error:
+            message = str(error).replace(str(found.checkpoint), f"{path}:{found.name}")
+            raise UserError(message.replace(str(found.dictionary), f"{path}:dict.txt")) from None
+    return replace(loaded, dictionary=dictionary, source=path)
 
 
 def _checkpoint_in(folder: Path) -> Path:
@@ -91,13 +107,24 @@ def _nearest(path: Path) -> str:
     return f"; there is {parent / similar[0]}" if similar else f"; {parent} has nothing of a similar name"
 
 
+def _with_mask(loaded: Loaded) -> Loaded:
+    """With the `<mask>` that fairseq adds to a masked language model's dictionary (quirk 33)."""
+    if not isinstance(loaded.config, RobertaConfig) or loaded.dictionary is None or MASK in loaded.dictionary:
+        return loaded
+    return replace(loaded, dictionary=loaded.dictionary.extended([MASK]))
+
+
 def _check_dictionary(loaded: Loaded, given: bool) -> None:
-    if not isinstance(loaded.config, CTCConfig) or loaded.dictionary is None:
-        return
-    size, labels = len(loaded.dictionary), loaded.config.num_labels
-    if size != labels:
+    match loaded.config:
+        case CTCConfig(num_labels=symbols) | Seq2SeqConfig(num_labels=symbols):
+            pass
+        case LanguageModelConfig(num_symbols=symbols) | RobertaConfig(num_symbols=symbols):
+            pass
+        case _:
+            return
+    if loaded.dictionary is not None and len(loaded.dictionary) != symbols:
         whose = "the dictionary given" if given else "its dictionary"
         raise UserError(
-            f"{loaded.source}: {whose} has {size} symbols, the four special ones included, but the model"
-            f" writes {labels}: give the dict.ltr.txt that it was trained with"
+            f"{loaded.source}: {whose} has {len(loaded.dictionary)} symbols, the special ones included, but"
+            f" the model writes {symbols}: give the dict.ltr.txt or dict.txt that it was trained with"
         )

@@ -19,7 +19,15 @@ from auricle.dictionary import Dictionary
 from auricle.errors import UserError
 from auricle.files import write_tensors
 from auricle.models.build import Model
-from auricle.models.config import CTCConfig, ModelConfig, Wav2Vec2Config, Wav2VecConfig
+from auricle.models.config import (
+    CTCConfig,
+    LanguageModelConfig,
+    ModelConfig,
+    RobertaConfig,
+    Seq2SeqConfig,
+    Wav2Vec2Config,
+    Wav2VecConfig,
+)
 
 FORMAT_VERSION = 1
 """Of `config.json`; files of an older version keep loading."""
@@ -35,6 +43,9 @@ _KINDS: dict[str, type[ModelConfig]] = {
     "wav2vec2": Wav2Vec2Config,
     "wav2vec_ctc": CTCConfig,
     "wav2vec": Wav2VecConfig,
+    "wav2vec_seq2seq": Seq2SeqConfig,
+    "transformer_lm": LanguageModelConfig,
+    "roberta": RobertaConfig,
 }
 
 

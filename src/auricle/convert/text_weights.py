@@ -18,7 +18,6 @@ _BAND = re.compile(r"decoder\.embed_tokens\.embeddings\.\d+\.0\.weight")
 _MARKS = ("version", "_float_tensor")
 _HEADS = ("classification_heads.", "encoder.classification_heads.", "decoder.classification_heads.")
 _IN_PROJ = re.compile(r"(.*\.)in_proj_(weight|bias)$")
-_LAYER_NORMS_OF_2018 = {"layer_norms.0.": "self_attn_layer_norm.", "layer_norms.1.": "final_layer_norm."}
 
 
 def language_model_from_fairseq(
@@ -102,8 +101,6 @@ def _with_names_of_today(weights: Weights, prefixes: Mapping[str, str]) -> Weigh
             continue  # of a model that was fine-tuned to sort sentences
         theirs = next((prefix for prefix in prefixes if name.startswith(prefix)), "")
         ours = prefixes.get(theirs, "") + name.removeprefix(theirs)
-        for old, new in _LAYER_NORMS_OF_2018.items():
-            ours = ours.replace(old, new)
         renamed.update(_split(ours, weight))
     return renamed
 

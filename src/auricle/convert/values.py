@@ -11,17 +11,19 @@ from types import UnionType
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from auricle.convert.literals import LiteralError, read_literal
+from auricle.convert.text_checks import decoder_problems, language_model_problems, roberta_problems
+from auricle.convert.wav2vec2_checks import wav2vec2_problems
 from auricle.convert.wav2vec_checks import wav2vec_problems
 from auricle.errors import UserError
 from auricle.models.config import (
     CTCConfig,
-    EncoderConfig,
+    LanguageModelConfig,
     ModelConfig,
-    QuantizerConfig,
+    RobertaConfig,
+    Seq2SeqConfig,
     Wav2Vec2Config,
     Wav2VecConfig,
 )
-from auricle.models.transformer import ACTIVATIONS
 
 MAX_COUNT = 10_000_000
 """Of any whole number in a model's configuration; the largest in use are dictionaries of 300,000 symbols."""
@@ -43,7 +45,9 @@ def with_values(config: Config, values: Mapping[str, Any]) -> Config:
         else:
             direct[head] = value
     for head, inner in nested.items():
-        direct[head] = with_values(getattr(config, head), inner)
+        current = getattr(config, head)
+        part = dataclass_in(path_type(type(config), head))() if current is None else current
+        direct[head] = with_values(part, inner)
     return replace(config, **direct)  # type: ignore[type-var]
 
 
@@ -158,58 +162,44 @@ def check_config(config: ModelConfig) -> None:
 
 
 def _problems(config: ModelConfig) -> Iterator[str]:
-    if isinstance(config, Wav2VecConfig):
-        if config.quantizer.depth > MAX_LAYERS:
-            yield f"more than {MAX_LAYERS} layers"
-        yield from wav2vec_problems(config)
-        return
-    if isinstance(config, CTCConfig):
-        if config.num_labels < 1:
-            yield "a CTC model with no labels"
-        config = config.encoder
-    yield from _convolution_problems(config)
-    yield from _encoder_problems(config.encoder)
-    if config.quantizer is not None:
-        width = config.quantizer.dim or config.final_dim or config.encoder.dim
-        yield from _quantizer_problems(config.quantizer, width)
+    match config:
+        case LanguageModelConfig():
+            yield from _depth_problems(config.decoder.num_layers)
+            yield from language_model_problems(config)
+        case RobertaConfig():
+            yield from _depth_problems(config.num_layers)
+            yield from roberta_problems(config)
+        case Seq2SeqConfig():
+            yield from _depth_problems(config.decoder.num_layers)
+            yield from decoder_problems(config.decoder)
+            yield from _recogniser_problems(config)
+        case CTCConfig():
+            yield from _recogniser_problems(config)
+        case Wav2VecConfig():
+            yield from _depth_problems(config.quantizer.depth)
+            yield from wav2vec_problems(config)
+        case Wav2Vec2Config():
+            yield from _pretrained_problems(config)
 
 
-def _convolution_problems(config: Wav2Vec2Config) -> Iterator[str]:
-    if not config.conv_layers:
-        yield "no convolution"
-    if any(min(layer) < 1 for layer in config.conv_layers):
-        yield "a convolution whose channels, kernel or stride are 0"
-    if not all(0.0 <= rate <= 1.0 for rate in (config.dropout_input, config.dropout_features)):
-        yield "an input or feature dropout outside 0 to 1"
-    if config.logit_temp <= 0:
-        yield f"a temperature of {config.logit_temp} (logit_temp)"
-    if config.sample_rate < 1:
-        yield "a sample rate of 0"
-
-
-def _encoder_problems(config: EncoderConfig) -> Iterator[str]:
-    if min(config.dim, config.ffn_dim, config.num_heads, config.pos_conv_kernel, config.pos_conv_depth) < 1:
-        yield "an encoder width, head count or positional kernel of 0"
-    elif config.dim % config.num_heads:
-        yield f"width {config.dim} is not a multiple of {config.num_heads} attention heads"
-    elif config.pos_conv_groups < 1 or config.dim % config.pos_conv_groups:
-        yield f"width {config.dim} is not a multiple of {config.pos_conv_groups} conv_pos_groups"
-    if config.num_layers > MAX_LAYERS or config.pos_conv_depth > MAX_LAYERS:
+def _depth_problems(num_layers: int) -> Iterator[str]:
+    if num_layers > MAX_LAYERS:
         yield f"more than {MAX_LAYERS} layers"
-    if config.activation not in ACTIVATIONS:
-        yield f"activation {config.activation[:60]!r} (known: {', '.join(ACTIVATIONS)})"
-    rates = (config.dropout, config.attention_dropout, config.activation_dropout, config.layerdrop)
-    if not all(0.0 <= rate <= 1.0 for rate in rates):
-        yield "a dropout outside 0 to 1"
 
 
-def _quantizer_problems(config: QuantizerConfig, width: int) -> Iterator[str]:
-    if min(config.num_codebooks, config.num_entries, config.depth, config.factor) < 1:
-        yield "a quantizer without codebooks, entries or depth"
-    elif width % config.num_codebooks:
-        yield f"a quantized width of {width} is not a multiple of {config.num_codebooks} codebooks"
-    if config.depth > MAX_LAYERS:
-        yield f"more than {MAX_LAYERS} layers"
+def _recogniser_problems(config: CTCConfig | Seq2SeqConfig) -> Iterator[str]:
+    if config.num_labels < 1:
+        yield "a recogniser with no labels"
+    if not 0.0 <= config.final_dropout <= 1.0:
+        yield "a final dropout outside 0 to 1"
+    yield from _pretrained_problems(config.encoder)
+
+
+def _pretrained_problems(config: Wav2Vec2Config) -> Iterator[str]:
+    quantizers = [part for part in (config.quantizer, config.input_quantizer) if part is not None]
+    depths = (config.encoder.num_layers, config.encoder.pos_conv_depth, *(part.depth for part in quantizers))
+    yield from _depth_problems(max(depths))
+    yield from wav2vec2_problems(config)
 
 
 @cache

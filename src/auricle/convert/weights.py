@@ -12,7 +12,7 @@ from torch.overrides import TorchFunctionMode
 from auricle.convert.values import with_values
 from auricle.errors import UserError
 from auricle.models.build import Model, build_model
-from auricle.models.config import CTCConfig, ModelConfig
+from auricle.models.config import CTCConfig, LanguageModelConfig, ModelConfig, RobertaConfig, Seq2SeqConfig
 
 _ROOM_FOR_THE_REST = 2**20
 """Bytes that building a network may take besides its weights."""
@@ -54,18 +54,23 @@ def model_with_weights(
             model = build_model(config)
     except (RuntimeError, OverflowError) as error:  # sizes that torch cannot multiply
         raise UserError(f"no network can be built from the configuration ({_line(error)})") from error
-    expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    state = model.state_dict()
+    expected = {name: tuple(tensor.shape) for name, tensor in state.items()}
     _compare(expected, {name: tuple(weight.shape) for name, weight in weights.items()})
-    loaded = {name: _as_float(weights[name].load(), name).to(device) for name in expected}
+    loaded = {name: _of_kind(state[name], weights[name].load(), name).to(device) for name in expected}
     model.load_state_dict(loaded, assign=True)
     return model.eval()
 
 
 def with_reference_padding(config: ModelConfig) -> ModelConfig:
     """The same, with fairseq's arithmetic on padded batches."""
-    if isinstance(config, CTCConfig):
-        return with_values(config, {"encoder.reference_padding": True})
-    return replace(config, reference_padding=True)
+    match config:
+        case CTCConfig() | Seq2SeqConfig():
+            return with_values(config, {"encoder.reference_padding": True})
+        case LanguageModelConfig() | RobertaConfig():
+            return config  # padding does nothing to text, in fairseq neither
+        case _:
+            return replace(config, reference_padding=True)
 
 
 class _BlankNetwork(TorchFunctionMode):
@@ -109,10 +114,12 @@ def _listed(names: Iterable[str], limit: int = 3) -> str:
     return ", ".join(repr(name[:80]) for name in names[:limit]) + (f" and {rest} more" if rest > 0 else "")
 
 
-def _as_float(tensor: Tensor, name: str) -> Tensor:
-    if not tensor.is_floating_point():
-        raise UserError(f"{name} holds {tensor.dtype}, where a network has real numbers")
-    return tensor.to(torch.float32)
+def _of_kind(own: Tensor, tensor: Tensor, name: str) -> Tensor:
+    """A file's tensor as real numbers, or as whole ones where the network counts (a batch norm, batches)."""
+    if tensor.is_floating_point() != own.is_floating_point():
+        kind = "real" if own.is_floating_point() else "whole"
+        raise UserError(f"{name} holds {tensor.dtype}, where a network has {kind} numbers")
+    return tensor.to(torch.float32 if own.is_floating_point() else own.dtype)
 
 
 def _line(error: Exception) -> str:

@@ -42,6 +42,7 @@ class SpeechDataset:
         min_sample_size: int | None = None,
         max_sample_size: int | None = None,
         num_frames: NumFrames | None = None,
+        labels_need_frames: bool = True,
     ) -> None:
         """Choose the usable utterances.
 
@@ -53,8 +54,9 @@ class SpeechDataset:
             normalize: Scale each whole utterance to mean 0 and variance 1.
             min_sample_size: Shorter utterances are set aside.
             max_sample_size: Longer ones are cropped when batched; with labels, set aside.
-            num_frames: The model's. With it, utterances that give no frame, or fewer than CTC needs for their
-                labels (one a symbol, and one between two equal ones), are set aside.
+            num_frames: The model's. With it, utterances that give no frame are set aside,
+            labels_need_frames: and those that give fewer than CTC needs for their labels: one a symbol, and
+                one between two equal ones.
 
         Raises:
             UserError: A label holds a symbol that the dictionary lacks, or the counts differ.
@@ -71,7 +73,8 @@ class SpeechDataset:
         if labels is not None and dictionary is not None:
             _check_symbols(manifest, labels, dictionary)
         sizes = np.array(sample_counts(manifest, sample_rate), dtype=np.int64)
-        needs = _needs(labels or [""] * len(manifest), min_sample_size or 1, num_frames)
+        fitted = labels if labels_need_frames else None
+        needs = _needs(fitted or [""] * len(manifest), min_sample_size or 1, num_frames)
         longest = max_sample_size if labels is not None else None
         reasons = [_reason(int(size), need, longest) for size, need in zip(sizes, needs, strict=True)]
         kept = [number for number, reason in enumerate(reasons) if reason is None]

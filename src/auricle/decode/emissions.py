@@ -15,6 +15,7 @@ from auricle.decode.viterbi import log_probs
 from auricle.dictionary import Dictionary
 from auricle.errors import UserError
 from auricle.models.ctc import Wav2Vec2CTC
+from auricle.models.seq2seq import Wav2Vec2Seq2Seq
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,11 @@ def check_recogniser(model: nn.Module, dictionary: Dictionary | None) -> tuple[W
     Raises:
         UserError: The model has no CTC head, or the dictionary is missing or has another size.
     """
+    if isinstance(model, Wav2Vec2Seq2Seq):
+        raise UserError(
+            "this recogniser writes letters one by one, which this decoder cannot follow: call"
+            " auricle.decode.seq2seq.search (docs/text-models.md), or fine-tune with CTC"
+        )
     if not isinstance(model, Wav2Vec2CTC):
         raise UserError(
             "this model was pre-trained only and has no letters to write: fine-tune it first "

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from auricle.models.adapters import CorpusKey
 from auricle.models.config import CTCConfig
 from auricle.models.dropout import Dropout
 from auricle.models.wav2vec2 import Features, Wav2Vec2
@@ -45,6 +46,9 @@ class Wav2Vec2CTC(nn.Module):
         *,
         span_mask: Tensor | None = None,
         channel_mask: Tensor | None = None,
+        input_noise: Tensor | None = None,
+        temperature: float = 1.0,
+        corpus_key: CorpusKey = None,
         freeze_encoder: bool = False,
     ) -> CTCOutput:
         """Logits.
@@ -54,16 +58,30 @@ class Wav2Vec2CTC(nn.Module):
             lengths: int64 [B], samples of each row; None: nothing is padded.
             span_mask: bool [B, N], frames to mask while fine-tuning.
             channel_mask: bool [B, C], channels to set to zero while fine-tuning.
+            input_noise: Gumbel noise [B, N, G, V] while fine-tuning models that quantize their input.
+            temperature: Of that.
+            corpus_key: Which adapters to use (see `Wav2Vec2.extract_features`).
             freeze_encoder: Give the encoder no gradient (fairseq's `freeze_finetune_updates`).
         """
         with torch.set_grad_enabled(torch.is_grad_enabled() and not freeze_encoder):
             features = self.encoder.extract_features(
-                waveforms, lengths, span_mask=span_mask, channel_mask=channel_mask
+                waveforms,
+                lengths,
+                span_mask=span_mask,
+                channel_mask=channel_mask,
+                input_noise=input_noise,
+                temperature=temperature,
+                corpus_key=corpus_key,
             )
         return CTCOutput(self.proj(self.final_dropout(features.context)), features.lengths)
 
     def extract_features(
-        self, waveforms: Tensor, lengths: Tensor | None = None, layer: int | None = None
+        self,
+        waveforms: Tensor,
+        lengths: Tensor | None = None,
+        layer: int | None = None,
+        *,
+        corpus_key: CorpusKey = None,
     ) -> Features:
         """The encoder's representations (see `Wav2Vec2.extract_features`)."""
-        return self.encoder.extract_features(waveforms, lengths, layer)
+        return self.encoder.extract_features(waveforms, lengths, layer, corpus_key=corpus_key)

@@ -138,6 +138,10 @@ class GumbelVectorQuantizer(nn.Module):
         quantized = self(z.transpose(1, 2))
         return quantized.vectors.transpose(1, 2), quantized.codes
 
+    def entries_at(self, codes: Tensor) -> Tensor:
+        """Codes, int64 [B, M, G], to the entries they name, [B, M, dim]."""
+        return self._look_up(self._one_hot(codes).type_as(self.vars))
+
     def _one_hot(self, codes: Tensor) -> Tensor:
         return F.one_hot(codes, self.num_entries).float()
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from auricle.models.adapters import CorpusKey
 from auricle.models.config import Seq2SeqConfig
 from auricle.models.decoder import Decoder, DecoderState, Memory, embedding
 from auricle.models.dropout import Dropout
@@ -54,6 +55,9 @@ class Wav2Vec2Seq2Seq(nn.Module):
         *,
         span_mask: Tensor | None = None,
         channel_mask: Tensor | None = None,
+        input_noise: Tensor | None = None,
+        temperature: float = 1.0,
+        corpus_key: CorpusKey = None,
         freeze_encoder: bool = False,
     ) -> Seq2SeqOutput:
         """Logits of each label, given those before it.
@@ -65,6 +69,9 @@ class Wav2Vec2Seq2Seq(nn.Module):
                 before it.
             span_mask: bool [B, N], frames to mask while fine-tuning.
             channel_mask: bool [B, C], channels to set to zero while fine-tuning.
+            input_noise: Gumbel noise [B, N, G, V] while fine-tuning models that quantize their input.
+            temperature: Of that.
+            corpus_key: Which adapters to use (see `Wav2Vec2.extract_features`).
             freeze_encoder: Give the encoder no gradient (fairseq's `freeze_finetune_updates`).
         """
         memory = self.encode(
@@ -72,6 +79,9 @@ class Wav2Vec2Seq2Seq(nn.Module):
             lengths,
             span_mask=span_mask,
             channel_mask=channel_mask,
+            input_noise=input_noise,
+            temperature=temperature,
+            corpus_key=corpus_key,
             freeze_encoder=freeze_encoder,
         )
         logits, _ = self.decode(previous_tokens, memory)
@@ -84,12 +94,21 @@ class Wav2Vec2Seq2Seq(nn.Module):
         *,
         span_mask: Tensor | None = None,
         channel_mask: Tensor | None = None,
+        input_noise: Tensor | None = None,
+        temperature: float = 1.0,
+        corpus_key: CorpusKey = None,
         freeze_encoder: bool = False,
     ) -> Memory:
         """What the decoder looks at: frames [B, N, C] of the decoder's width (see `forward`)."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and not freeze_encoder):
             features = self.encoder.extract_features(
-                waveforms, lengths, span_mask=span_mask, channel_mask=channel_mask
+                waveforms,
+                lengths,
+                span_mask=span_mask,
+                channel_mask=channel_mask,
+                input_noise=input_noise,
+                temperature=temperature,
+                corpus_key=corpus_key,
             )
         frames = self.final_dropout(features.context)
         if self.proj is not None:
@@ -116,7 +135,12 @@ class Wav2Vec2Seq2Seq(nn.Module):
         return F.linear(x, table if self.embed_out is None else self.embed_out), state
 
     def extract_features(
-        self, waveforms: Tensor, lengths: Tensor | None = None, layer: int | None = None
+        self,
+        waveforms: Tensor,
+        lengths: Tensor | None = None,
+        layer: int | None = None,
+        *,
+        corpus_key: CorpusKey = None,
     ) -> Features:
         """The encoder's representations (see `Wav2Vec2.extract_features`)."""
-        return self.encoder.extract_features(waveforms, lengths, layer)
+        return self.encoder.extract_features(waveforms, lengths, layer, corpus_key=corpus_key)

@@ -1,10 +1,11 @@
-"""The context network: convolutional positions and Transformer layers (wav2vec 2.0, section 2).
+"""Parts of the context network: positions from a convolution, attention, Transformer layers.
 
 Legend: B batch, N frames, C channels (model width), H heads, D channels a head.
 """
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -14,17 +15,18 @@ from auricle.models import cpu_conv
 from auricle.models.config import EncoderConfig
 from auricle.models.cpu_attention import dropout_attention
 from auricle.models.cpu_grouped_conv import grouped_conv1d
-from auricle.models.dropout import Dropout, dropout, layers_to_run
+from auricle.models.dropout import Dropout, dropout
 
 Activation = Callable[[Tensor], Tensor]
 ACTIVATIONS: dict[str, Activation] = {"gelu": F.gelu, "relu": F.relu, "swish": F.silu, "tanh": torch.tanh}
 
 
-def bert_linear(in_dim: int, out_dim: int) -> nn.Linear:
-    """A linear layer with BERT's initial values: normal of deviation 0.02, no bias."""
-    layer = nn.Linear(in_dim, out_dim)
+def bert_linear(in_dim: int, out_dim: int, bias: bool = True) -> nn.Linear:
+    """A linear layer with BERT's initial values: a normal weight of deviation 0.02, a bias of 0."""
+    layer = nn.Linear(in_dim, out_dim, bias=bias)
     nn.init.normal_(layer.weight, std=0.02)
-    nn.init.zeros_(layer.bias)
+    if bias:
+        nn.init.zeros_(layer.bias)
     return layer
 
 
@@ -84,7 +86,9 @@ class PositionalConv(nn.Sequential):
         return y.transpose(1, 2)
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor, key_mask: Tensor | None, p: float) -> Tensor:
+def attend(
+    q: Tensor, k: Tensor, v: Tensor, key_mask: Tensor | None, p: float, bias: Tensor | None = None
+) -> Tensor:
     """Scaled dot-product attention (Vaswani et al. 2017, section 3.2.1).
 
     Args:
@@ -93,15 +97,21 @@ def attend(q: Tensor, k: Tensor, v: Tensor, key_mask: Tensor | None, p: float) -
         v: [B, H, M, D].
         key_mask: bool, broadcast to [B, H, N, M], True where a key may be looked at.
         p: Dropout on the attention weights.
+        bias: [B, H, N, M], added to the scaled scores.
 
     Returns:
         [B, H, N, D].
     """
     if p == 0.0 or q.device.type != "cpu":
-        return F.scaled_dot_product_attention(q, k, v, attn_mask=key_mask, dropout_p=p)
-    if q.dtype == torch.float32 and p < 1.0:
+        mask = key_mask
+        if bias is not None:
+            mask = bias if key_mask is None else bias.masked_fill(~key_mask, float("-inf"))
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=p)
+    if bias is None and q.dtype == torch.float32 and p < 1.0:
         return dropout_attention(q, k, v, key_mask, p)
     scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
+    if bias is not None:
+        scores = scores + bias
     if key_mask is not None:
         scores = scores.masked_fill(~key_mask, float("-inf"))
     weights = F.softmax(scores, dim=-1, dtype=torch.float32).type_as(scores)
@@ -130,6 +140,24 @@ class SelfAttention(nn.Module):
         return self.out_proj(y.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
 
 
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What every layer is told besides its input; each takes what concerns it.
+
+    Attributes:
+        key_mask: bool [B, 1, 1, N], True where a frame may be looked at; None: all may.
+        valid: bool [B, 1, N], False where convolutions and batch norms shall not hear a frame; None: all
+            are heard.
+        distances: [2N - 1, C], of attention with relative positions.
+        corpus_key: int64 [B], of adapters.
+    """
+
+    key_mask: Tensor | None = None
+    valid: Tensor | None = None
+    distances: Tensor | None = None
+    corpus_key: Tensor | None = None
+
+
 class TransformerLayer(nn.Module):
     """Self-attention and feed-forward, each with a residual; the norm before (`pre_norm`) or after."""
 
@@ -145,64 +173,13 @@ class TransformerLayer(nn.Module):
         self.dropout = Dropout(config.dropout)
         self.activation_dropout = Dropout(config.activation_dropout)
 
-    def forward(self, x: Tensor, key_mask: Tensor | None) -> Tensor:
-        """[B, N, C] -> [B, N, C]; `key_mask` as in `SelfAttention`."""
+    def forward(self, x: Tensor, around: Surroundings) -> Tensor:
+        """[B, N, C] -> [B, N, C]."""
         if self.pre_norm:
-            x = x + self.dropout(self.self_attn(self.self_attn_layer_norm(x), key_mask))
+            x = x + self.dropout(self.self_attn(self.self_attn_layer_norm(x), around.key_mask))
             return x + self.dropout(self._feed_forward(self.final_layer_norm(x)))  # type: ignore[no-any-return]
-        x = self.self_attn_layer_norm(x + self.dropout(self.self_attn(x, key_mask)))
+        x = self.self_attn_layer_norm(x + self.dropout(self.self_attn(x, around.key_mask)))
         return self.final_layer_norm(x + self.dropout(self._feed_forward(x)))  # type: ignore[no-any-return]
 
     def _feed_forward(self, x: Tensor) -> Tensor:
         return self.fc2(self.activation_dropout(self.activation(self.fc1(x))))  # type: ignore[no-any-return]
-
-
-class Encoder(nn.Module):
-    """Positions, then the layers.
-
-    fairseq pads the sequence to a multiple of `required_seq_len_multiple` with frames that no frame may
-    look at, and cuts them off again (quirk 5): that changes nothing but rounding, so it is left out.
-    """
-
-    def __init__(self, config: EncoderConfig, reference_padding: bool = False) -> None:
-        super().__init__()
-        self.config = config
-        self.reference_padding = reference_padding
-        self.pos_conv = PositionalConv(
-            config.dim, config.pos_conv_kernel, config.pos_conv_groups, config.pos_conv_depth, config.dropout
-        )
-        self.layers = nn.ModuleList(TransformerLayer(config) for _ in range(config.num_layers))
-        self.layer_norm = nn.LayerNorm(config.dim)
-        self.dropout = Dropout(config.dropout)
-
-    def forward(
-        self, x: Tensor, padding_mask: Tensor | None, layer: int | None = None
-    ) -> tuple[Tensor, list[Tensor]]:
-        """The context, and what each layer gave.
-
-        Args:
-            x: [B, N, C].
-            padding_mask: bool [B, N], True at padding; None where nothing is padded.
-            layer: Stop after this layer (from 0), without the final norm of pre-norm models.
-
-        Returns:
-            Context [B, N, C] and one [B, N, C] a layer, before any final norm (quirks 6, 7).
-        """
-        x = self._with_positions(x, padding_mask)
-        key_mask = None if padding_mask is None else ~padding_mask[:, None, None]
-        layers: list[Tensor] = []
-        kept = layers_to_run(len(self.layers), self.config.layerdrop, self.training)
-        for block, keep in zip(self.layers[: None if layer is None else layer + 1], kept, strict=False):
-            x = block(x, key_mask) if keep else x
-            layers.append(x)
-        if self.config.pre_norm and layer is None:
-            x = self.layer_norm(x)
-        return x, layers
-
-    def _with_positions(self, x: Tensor, padding_mask: Tensor | None) -> Tensor:
-        if padding_mask is not None:
-            x = x.masked_fill(padding_mask[..., None], 0.0)
-        x = x + self.pos_conv(x, None if self.reference_padding else padding_mask)
-        if not self.config.pre_norm:
-            x = self.layer_norm(x)
-        return self.dropout(x)  # type: ignore[no-any-return]

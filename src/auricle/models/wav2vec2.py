@@ -1,7 +1,7 @@
 """wav2vec 2.0: a masked encoder of raw speech (Baevski et al. 2020, arXiv:2006.11477).
 
 The sections of the paper in order: feature encoder (section 2) in `conv.py`, context network in
-`transformer.py`, quantization module in `quantizer.py`; here they are put together, masked (3.1) and
+`encoder.py`, quantization module in `quantizer.py`; here they are put together, masked (3.1) and
 set the contrastive task (3.2). The losses are in `auricle.losses`.
 
 Legend: B batch, T samples, N frames, C channels, M masked frames of a row (padded), K negatives,
@@ -15,11 +15,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from auricle.models.config import QuantizerConfig, Wav2Vec2Config
+from auricle.models.adapters import CorpusKey, adapter_of_each_row
+from auricle.models.config import Wav2Vec2Config
 from auricle.models.conv import ConvFeatureExtractor, GradientScale, num_frames, receptive_field
 from auricle.models.dropout import Dropout
+from auricle.models.encoder import Encoder
 from auricle.models.quantizer import GumbelVectorQuantizer, Quantized
-from auricle.models.transformer import Encoder
 
 Count = TypeVar("Count", int, Tensor)
 
@@ -47,11 +48,14 @@ class PretrainingDraws:
         span_mask: bool [B, N], True at masked frames.
         masked_frames: int64 [B, M], the masked frames of each row in order, padded with 0.
         valid: bool [B, M], False at that padding.
-        negatives: int64 [B, M, K], for each masked frame the positions, in its row of `masked_frames`,
-            of its distractors.
+        negatives: int64 [B, M, K], the distractors of each masked frame: which of the R candidates of its
+            row, that is of its masked frames, or of all its frames with `negatives.from_everywhere`. With
+            `negatives.cross_sample`, which of the B * R candidates of the batch, row after row.
         channel_mask: bool [B, C] or None, True at channels set to zero.
-        noise: Gumbel noise [B, M, G, V] in training, None in evaluation.
+        noise: Gumbel noise [B, R, G, V] in training, None in evaluation.
         temperature: Of the Gumbel softmax.
+        input_noise: Gumbel noise [B, N, G, V] in training, where the encoder's input is quantized.
+        codebook_negatives: int64 [B, M, K', G], entries that make up more distractors.
     """
 
     span_mask: Tensor
@@ -61,6 +65,8 @@ class PretrainingDraws:
     channel_mask: Tensor | None = None
     noise: Tensor | None = None
     temperature: float = 1.0
+    input_noise: Tensor | None = None
+    codebook_negatives: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +74,12 @@ class PretrainingOutput:
     """What the contrastive task gives.
 
     Attributes:
-        logits: [B, M, 1 + K], cosine similarities over the temperature; the positive comes first. A
+        logits: [B, M, 1 + K + K'], cosine similarities over the temperature; the positive comes first. A
             negative that is the positive itself is -inf (quirk 13).
         valid: bool [B, M].
         feature_penalty: Scalar, mean square of the latent features.
-        prob_perplexity: Scalar, summed over codebooks; None where targets are not quantized.
+        prob_perplexity: Scalar, summed over codebooks; None where nothing is quantized. Of the targets, or
+            else of the input (quirk 12).
         code_perplexity: Scalar, likewise.
         num_entries: G * V, what `prob_perplexity` reaches at most.
     """
@@ -96,14 +103,25 @@ class Wav2Vec2(nn.Module):
         )
         channels, dim = self.feature_extractor.out_channels, config.encoder.dim
         self.layer_norm = nn.LayerNorm(channels)
-        self.post_extract_proj = nn.Linear(channels, dim) if channels != dim else None
+        self.input_quantizer, self.project_inp = self._input_quantizer(channels)
+        projects = channels != dim and self.input_quantizer is None
+        self.post_extract_proj = nn.Linear(channels, dim) if projects else None
         self.dropout_input = Dropout(config.dropout_input)
         self.mask_emb = nn.Parameter(torch.rand(dim))
         self.encoder = Encoder(config.encoder, config.reference_padding)
 
+    def _input_quantizer(self, channels: int) -> tuple[GumbelVectorQuantizer | None, nn.Linear | None]:
+        config, width = self.config.input_quantizer, self.config.encoder.dim
+        if config is None:
+            return None, None
+        # One that quantizes the targets as well has their width.
+        dim = config.dim or (self.config.final_dim if self.config.shares_quantizer else 0) or width
+        return GumbelVectorQuantizer(channels, dim, config), nn.Linear(dim, width)
+
     def num_frames(self, lengths: Count) -> Count:
         """Frames of clips of `lengths` samples (an int or int64 [B]); 0 below the receptive field."""
-        return num_frames(lengths, self.config.conv_layers)
+        frames = num_frames(lengths, self.config.conv_layers)
+        return frames - frames % self.config.crop_seq_to_multiple
 
     def extract_features(
         self,
@@ -113,6 +131,9 @@ class Wav2Vec2(nn.Module):
         *,
         span_mask: Tensor | None = None,
         channel_mask: Tensor | None = None,
+        input_noise: Tensor | None = None,
+        temperature: float = 1.0,
+        corpus_key: CorpusKey = None,
     ) -> Features:
         """Contextualised representations.
 
@@ -122,13 +143,21 @@ class Wav2Vec2(nn.Module):
             layer: Give this layer's output (from 0) as the context, without any final norm.
             span_mask: bool [B, N], frames to mask.
             channel_mask: bool [B, C], channels to set to zero.
+            input_noise: Gumbel noise [B, N, G, V], in training of models that quantize their input.
+            temperature: Of that.
+            corpus_key: Which adapters to use, one number for all rows or for each; of models that have some.
 
         Returns:
             `Features`; `lengths` there counts frames. Clips shorter than the receptive field have none.
+
+        Raises:
+            UserError: The model has adapters for several corpora and `corpus_key` names none of them.
         """
         latent, frames = self._latent(waveforms, lengths)
-        x = self._project(self._normalise(latent))
-        context, layers = self._contextualise(x, frames, layer, span_mask, channel_mask)
+        features, frames = self._normalise(latent, frames)
+        x, _ = self.encoder_input(features, frames, input_noise, temperature)
+        x = self._mask(x, span_mask, channel_mask)
+        context, layers = self._contextualise(x, frames, layer, corpus_key)
         whole = self.num_frames(waveforms.shape[1])
         if frames is None:
             frames = torch.full(waveforms.shape[:1], whole, dtype=torch.int64, device=waveforms.device)
@@ -146,35 +175,60 @@ class Wav2Vec2(nn.Module):
             latent = self.feature_extractor(waveforms, lengths)
         if 0 < self.config.feature_grad_mult != 1.0:
             latent = GradientScale.apply(latent, self.config.feature_grad_mult)  # type: ignore[no-untyped-call]
-        return latent, None if lengths is None else self.num_frames(lengths)
+        return latent, None if lengths is None else num_frames(lengths, self.config.conv_layers)
 
-    def _normalise(self, latent: Tensor) -> Tensor:
-        """[B, C, N] -> [B, N, C]."""
-        return self.layer_norm(latent.transpose(1, 2))  # type: ignore[no-any-return]
+    def _normalise(self, latent: Tensor, frames: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """[B, C, N] -> [B, N, C], cropped to `crop_seq_to_multiple`: each row; in fairseq, the batch."""
+        features = self.layer_norm(latent.transpose(1, 2))
+        surplus = features.shape[1] % self.config.crop_seq_to_multiple
+        width = max(features.shape[1] - surplus, 1)
+        if frames is not None:
+            each = frames % self.config.crop_seq_to_multiple
+            frames = frames.clamp(max=width) if self.config.reference_padding else frames - each
+        return features[:, :width], frames
 
-    def _project(self, features: Tensor) -> Tensor:
+    def encoder_input(
+        self,
+        features: Tensor,
+        frames: Tensor | None = None,
+        noise: Tensor | None = None,
+        temperature: float = 1.0,
+    ) -> tuple[Tensor, Quantized | None]:
+        """What goes into the context network: features of its width, quantized first where asked for.
+
+        Args:
+            features: [B, N, C'], normalised.
+            frames: int64 [B], frames that count in the perplexities; None: all.
+            noise: Gumbel noise [B, N, G, V] in training.
+            temperature: Of that.
+        """
+        if self.input_quantizer is not None and self.project_inp is not None:
+            counted = None if self.config.reference_padding else valid_frames(frames, features.shape[1])
+            quantized = self.input_quantizer(self.dropout_input(features), counted, noise, temperature)
+            return self.project_inp(quantized.vectors), quantized
         if self.post_extract_proj is not None:
             features = self.post_extract_proj(features)
-        return self.dropout_input(features)  # type: ignore[no-any-return]
+        return self.dropout_input(features), None
 
-    def _contextualise(
-        self,
-        x: Tensor,
-        frames: Tensor | None,
-        layer: int | None,
-        span_mask: Tensor | None,
-        channel_mask: Tensor | None,
-    ) -> tuple[Tensor, list[Tensor]]:
+    def _mask(self, x: Tensor, span_mask: Tensor | None, channel_mask: Tensor | None) -> Tensor:
+        """Section 3.1 and appendix A."""
+        first, last = (channel_mask, None) if self.config.channel_mask_first else (None, channel_mask)
+        if first is not None:
+            x = x.masked_fill(first[:, None], 0.0)
         if span_mask is not None:
             x = torch.where(span_mask[..., None], self.mask_emb.type_as(x), x)
-        if channel_mask is not None:
-            x = x.masked_fill(channel_mask[:, None], 0.0)
+        return x if last is None else x.masked_fill(last[:, None], 0.0)
+
+    def _contextualise(
+        self, x: Tensor, frames: Tensor | None, layer: int | None, corpus_key: CorpusKey
+    ) -> tuple[Tensor, list[Tensor]]:
         padding_mask = None
         if frames is not None:
             # Attention over no key at all is NaN: a row without frames looks at its first one.
             positions = torch.arange(x.shape[1], device=x.device)
             padding_mask = positions >= frames.clamp(min=1)[:, None]
-        return self.encoder(x, padding_mask, layer)  # type: ignore[no-any-return]
+        key = adapter_of_each_row(corpus_key, self.config.encoder, x)
+        return self.encoder(x, padding_mask, layer, key)  # type: ignore[no-any-return]
 
 
 class Wav2Vec2Pretraining(Wav2Vec2):
@@ -185,19 +239,26 @@ class Wav2Vec2Pretraining(Wav2Vec2):
         channels, dim = self.feature_extractor.out_channels, config.encoder.dim
         final_dim = config.final_dim or dim
         self.dropout_features = Dropout(config.dropout_features)
-        self.quantizer = self._quantizer(channels, final_dim, config.quantizer)
+        self.quantizer = self._quantizer(channels, final_dim)
         target_dim = channels if config.quantizer is None else config.quantizer.dim or final_dim
         self.project_q = nn.Linear(target_dim, final_dim)
+        glu = nn.Sequential(nn.Linear(final_dim, 2 * final_dim), nn.GLU())
+        self.target_glu = glu if config.target_glu else None
         self.final_proj = nn.Linear(dim, final_dim)
 
-    @staticmethod
-    def _quantizer(
-        channels: int, final_dim: int, config: QuantizerConfig | None
-    ) -> GumbelVectorQuantizer | None:
-        return None if config is None else GumbelVectorQuantizer(channels, config.dim or final_dim, config)
+    def _quantizer(self, channels: int, final_dim: int) -> GumbelVectorQuantizer | None:
+        config = self.config.quantizer
+        if config is None or self.config.shares_quantizer:
+            return None if config is None else self.input_quantizer
+        return GumbelVectorQuantizer(channels, config.dim or final_dim, config)
 
     def forward(
-        self, waveforms: Tensor, lengths: Tensor | None, draws: PretrainingDraws
+        self,
+        waveforms: Tensor,
+        lengths: Tensor | None,
+        draws: PretrainingDraws,
+        *,
+        corpus_key: CorpusKey = None,
     ) -> PretrainingOutput:
         """The contrastive task on masked waveforms (section 3).
 
@@ -205,23 +266,29 @@ class Wav2Vec2Pretraining(Wav2Vec2):
             waveforms: [B, T] float32, 16 kHz.
             lengths: int64 [B], samples of each row; None: nothing is padded.
             draws: Masks, distractors and noise.
+            corpus_key: As in `extract_features`.
         """
         latent, frames = self._latent(waveforms, lengths)
         penalty = self._feature_penalty(latent, frames)
-        features = self._normalise(latent)
-        context, _ = self._contextualise(
-            self._project(features), frames, None, draws.span_mask, draws.channel_mask
-        )
-        quantized, targets = self._targets(gather_rows(features, draws.masked_frames), draws)
+        features, frames = self._normalise(latent, frames)
+        x, from_input = self.encoder_input(features, frames, draws.input_noise, draws.temperature)
+        x = self._mask(x, draws.span_mask, draws.channel_mask)
+        context, _ = self._contextualise(x, frames, None, corpus_key)
         predictions = self.final_proj(gather_rows(context, draws.masked_frames))
+        candidates, quantized = self._candidates(features, frames, draws)
+        reported = quantized or from_input
         return PretrainingOutput(
-            logits=self._similarities(predictions, targets, quantized, draws),
+            logits=self._similarities(predictions, candidates, quantized, draws),
             valid=draws.valid,
             feature_penalty=penalty,
-            prob_perplexity=None if quantized is None else quantized.prob_perplexity,
-            code_perplexity=None if quantized is None else quantized.code_perplexity,
-            num_entries=0 if self.quantizer is None else self.quantizer.size,
+            prob_perplexity=None if reported is None else reported.prob_perplexity,
+            code_perplexity=None if reported is None else reported.code_perplexity,
+            num_entries=self._num_entries(),
         )
+
+    def _num_entries(self) -> int:
+        quantizer = self.quantizer or self.input_quantizer
+        return 0 if quantizer is None else quantizer.size
 
     def _feature_penalty(self, latent: Tensor, frames: Tensor | None) -> Tensor:
         """Mean square of the latent features; padding counts in fairseq only (quirk 10)."""
@@ -231,38 +298,80 @@ class Wav2Vec2Pretraining(Wav2Vec2):
         valid = torch.arange(latent.shape[-1], device=latent.device) < frames[:, None]
         return (squares * valid[:, None]).sum() / (frames.sum().clamp(min=1) * latent.shape[1])
 
-    def _targets(self, features: Tensor, draws: PretrainingDraws) -> tuple[Quantized | None, Tensor]:
+    def _candidates(
+        self, features: Tensor, frames: Tensor | None, draws: PretrainingDraws
+    ) -> tuple[Tensor, Quantized | None]:
+        """What positives and negatives are picked from, [B, R, C]: masked frames, or all frames."""
+        if self.config.negatives.from_everywhere:
+            counted = None if self.config.reference_padding else valid_frames(frames, features.shape[1])
+        else:
+            features, counted = gather_rows(features, draws.masked_frames), draws.valid
         features = self.dropout_features(features)
         if self.quantizer is None:
-            return None, self.project_q(features)
-        quantized = self.quantizer(features, draws.valid, draws.noise, draws.temperature)
-        return quantized, self.project_q(quantized.vectors)
+            return self._project_targets(features), None
+        quantized = self.quantizer(features, counted, draws.noise, draws.temperature)
+        return self._project_targets(quantized.vectors), quantized
+
+    def _project_targets(self, targets: Tensor) -> Tensor:
+        targets = self.project_q(targets)
+        return targets if self.target_glu is None else self.target_glu(targets)
 
     def _similarities(
-        self, predictions: Tensor, targets: Tensor, quantized: Quantized | None, draws: PretrainingDraws
+        self, predictions: Tensor, candidates: Tensor, quantized: Quantized | None, draws: PretrainingDraws
     ) -> Tensor:
-        """Cosine similarities with the positive and the negatives (equation 3), [B, M, 1 + K].
+        """Cosine similarities with the positive and the negatives (equation 3), [B, M, 1 + K + K'].
 
-        All pairs of a row are one matrix product of unit vectors, from which the drawn ones are picked:
-        no tensor of 1 + K candidates a frame is ever built.
+        All pairs of a row, or of the batch, are one matrix product of unit vectors, from which the drawn ones
+        are picked: no tensor of 1 + K candidates a frame is ever built.
         """
         x = F.normalize(predictions.float(), dim=-1, eps=1e-8)
-        y = F.normalize(targets.float(), dim=-1, eps=1e-8)
+        y = F.normalize(candidates.float(), dim=-1, eps=1e-8)
+        own, names = self._own_candidates(draws), self._names(y, quantized)
+        if self.config.negatives.cross_sample > 0:
+            own = own + y.shape[1] * torch.arange(len(y), device=y.device)[:, None]
+            y, names = y.flatten(0, 1)[None], names.flatten()[None].expand(len(y), -1)
         pairs = (x @ y.transpose(1, 2)) / self.config.logit_temp
-        positive = pairs.diagonal(dim1=1, dim2=2)[..., None]
-        negatives = pairs.gather(2, draws.negatives)
-        if quantized is not None:
-            same = self._same_code(quantized.codes, draws.negatives)
-            negatives = negatives.masked_fill(same, float("-inf"))
-        return torch.cat([positive, negatives], dim=-1)
+        picked = torch.cat([own[..., None], draws.negatives], dim=-1)
+        logits = pairs.gather(2, picked)
+        picked_names = names.gather(1, picked.flatten(1)).view_as(picked)
+        same = picked_names[..., 1:] == picked_names[..., :1]
+        logits = logits.masked_fill(F.pad(same, (1, 0)), float("-inf"))
+        if quantized is None or draws.codebook_negatives is None:
+            return logits
+        codes = gather_rows(quantized.codes, self._own_candidates(draws))
+        return torch.cat([logits, self._codebook_similarities(x, codes, draws.codebook_negatives)], dim=-1)
 
-    def _same_code(self, codes: Tensor, negatives: Tensor) -> Tensor:
-        """Which negatives are, entry for entry, their positive: bool [B, M, K]."""
-        assert self.quantizer is not None
+    def _own_candidates(self, draws: PretrainingDraws) -> Tensor:
+        """Which of its row's candidates each masked frame is: int64 [B, M]."""
+        if self.config.negatives.from_everywhere:
+            return draws.masked_frames
+        rows, width = draws.masked_frames.shape
+        return torch.arange(width, device=draws.masked_frames.device).expand(rows, -1)
+
+    def _names(self, candidates: Tensor, quantized: Quantized | None) -> Tensor:
+        """Numbers, int64 [B, R], that are the same where two candidates [B, R, C] of a batch are.
+
+        Quantized ones are the same where their codes are; others, where they are one and the same frame.
+        """
+        if self.quantizer is None or quantized is None:
+            shape = candidates.shape[:2]
+            return torch.arange(shape.numel(), device=candidates.device).view(shape)
+        codes = quantized.codes
         base = self.quantizer.num_entries ** torch.arange(codes.shape[-1], device=codes.device)
-        ids = (codes * base).sum(-1)
-        picked = ids.gather(1, negatives.flatten(1)).view_as(negatives)
-        return picked == ids[..., None]
+        return (codes * base).sum(-1)
+
+    def _codebook_similarities(self, x: Tensor, codes: Tensor, negatives: Tensor) -> Tensor:
+        """[B, M, K'] from unit predictions [B, M, C] and codes of positives [B, M, G] and negatives."""
+        assert self.quantizer is not None
+        targets = self._project_targets(self.quantizer.entries_at(negatives.flatten(1, 2)))
+        y = F.normalize(targets.float(), dim=-1, eps=1e-8).view(*negatives.shape[:3], -1)
+        logits: Tensor = (y @ x[..., None])[..., 0] / self.config.logit_temp
+        return logits.masked_fill((negatives == codes[:, :, None]).all(-1), float("-inf"))
+
+
+def valid_frames(frames: Tensor | None, width: int) -> Tensor | None:
+    """True at valid frames, [B, width], from lengths [B]; None where nothing is padded."""
+    return None if frames is None else torch.arange(width, device=frames.device) < frames[:, None]
 
 
 def gather_rows(x: Tensor, frames: Tensor) -> Tensor:

@@ -16,7 +16,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from auricle.errors import UserError
 from auricle.masking import sample_cross_negatives, sample_negatives, span_mask
 from auricle.models.config import NegativesConfig, QuantizerConfig, SpanMaskConfig, Wav2Vec2Config
 from auricle.models.wav2vec import PredictionDraws, gumbel_config
@@ -49,10 +48,12 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class MaskDraws:
-    """Masks of fine-tuning: bool [B, N] and bool [B, C], or None."""
+    """What chance decides in fine-tuning: see `Wav2Vec2.extract_features`."""
 
     span_mask: Tensor | None
     channel_mask: Tensor | None
+    input_noise: Tensor | None = None
+    temperature: float = 1.0
 
 
 class Draws(Protocol):
@@ -87,24 +88,29 @@ class SeededDraws:
         generators = self._generators(ids, position)
         mask = time_mask(config.time_mask, frames, generators)
         channels = channel_mask(config.channel_mask, config.encoder.dim, generators)
-        counts = mask.sum(1).tolist()
-        width = max(1, max(counts))
+        places = [np.flatnonzero(row) for row in mask]
+        counts = [len(row) for row in places]
+        num_frames, width = mask.shape[1], max(1, *counts)
         masked = np.zeros((len(ids), width), dtype=np.int64)
-        for row, count, positions in zip(masked, counts, mask, strict=True):
-            row[:count] = np.flatnonzero(positions)
-        negatives = sample_negatives(counts, width, config.negatives.num_negatives, generators)
+        for row, count, frame in zip(masked, counts, places, strict=True):
+            row[:count] = frame
+        everywhere = config.negatives.from_everywhere
+        candidates, size = (frames, num_frames) if everywhere else (counts, width)
+        negatives = distractors(config.negatives, places, candidates, width, size, generators)
         quantizer = config.quantizer
-        noise = None
-        if quantizer and position.training:
-            noise = gumbel_noise(quantizer, counts, width, generators)
+        codebook = None
+        if quantizer and config.negatives.codebook > 0:
+            codebook = codebook_entries(quantizer, config.negatives.codebook, counts, width, generators)
         return PretrainingDraws(
             span_mask=torch.from_numpy(mask),
             masked_frames=torch.from_numpy(masked),
             valid=torch.arange(width) < torch.tensor(counts)[:, None],
             negatives=torch.from_numpy(negatives),
             channel_mask=channels,
-            noise=noise,
-            temperature=temperature(quantizer, position.update) if quantizer else 1.0,
+            noise=training_noise(quantizer, candidates, size, generators, position),
+            temperature=temperature(quantizer or config.input_quantizer, position.update),
+            input_noise=training_noise(config.input_quantizer, frames, num_frames, generators, position),
+            codebook_negatives=codebook,
         )
 
     def finetuning(
@@ -115,9 +121,12 @@ class SeededDraws:
             return MaskDraws(None, None)
         generators = self._generators(ids, position)
         spans = time_mask(config.time_mask, frames, generators) if config.time_mask.prob > 0 else None
+        quantizer = config.input_quantizer
         return MaskDraws(
             None if spans is None else torch.from_numpy(spans),
             channel_mask(config.channel_mask, config.encoder.dim, generators),
+            training_noise(quantizer, frames, max(1, *frames), generators, position),
+            temperature(quantizer, position.update),
         )
 
     def prediction(
@@ -140,22 +149,45 @@ class SeededDraws:
         return [np.random.default_rng((self.seed, position.epoch, index)) for index in ids]
 
 
-def check_negatives(config: NegativesConfig) -> None:
-    """Refuse distractors that nothing here draws, before a run trains with others than it was asked for.
+def distractors(
+    config: NegativesConfig,
+    places: Sequence[NDArray[np.int64]],
+    candidates: Sequence[int],
+    width: int,
+    size: int,
+    generators: Sequence[np.random.Generator],
+) -> NDArray[np.int64]:
+    """`PretrainingDraws.negatives`: those from the same utterance, then those from any of the batch.
 
-    Raises:
-        UserError: Some are to come from elsewhere than the masked frames of their own utterance.
+    Args:
+        config: How many of each kind.
+        places: The masked frames of each row.
+        candidates: How many candidates each row has, that is masked frames, or frames.
+        width: M.
+        size: R, what the candidates are padded to.
+        generators: One a row.
     """
-    for word, value, off in (
-        ("cross_sample_negatives", config.cross_sample, 0),
-        ("codebook_negatives", config.codebook, 0),
-        ("negatives_from_everywhere", config.from_everywhere, "false"),
-    ):
-        if value:
-            raise UserError(
-                "this version can only draw distractors from the masked frames of the same utterance: "
-                f"set model.{word}={off}"
-            )
+    own = places if config.from_everywhere else None
+    negatives = sample_negatives(candidates, width, config.num_negatives, generators, own=own)
+    if config.cross_sample == 0:
+        return negatives
+    negatives += size * np.arange(len(negatives))[:, None, None]
+    others = sample_cross_negatives(candidates, width, config.cross_sample, generators, own, size)
+    return np.concatenate([negatives, others], axis=-1)
+
+
+def codebook_entries(
+    config: QuantizerConfig,
+    num: int,
+    counts: Sequence[int],
+    width: int,
+    generators: Sequence[np.random.Generator],
+) -> Tensor:
+    """Combinations of entries, `num` for each of the first `counts` rows: int64 [B, width, num, G]."""
+    entries = np.zeros((len(counts), width, num, config.num_codebooks), dtype=np.int64)
+    for row, count, rng in zip(entries, counts, generators, strict=True):
+        row[:count] = rng.integers(0, config.num_entries, size=row[:count].shape)
+    return torch.from_numpy(entries)
 
 
 def time_mask(
@@ -197,6 +229,17 @@ def _mask(
     )
 
 
+def training_noise(
+    config: QuantizerConfig | None,
+    counts: Sequence[int],
+    width: int,
+    generators: Sequence[np.random.Generator],
+    position: Position,
+) -> Tensor | None:
+    """`gumbel_noise`; None in validation, and where nothing is quantized."""
+    return gumbel_noise(config, counts, width, generators) if config and position.training else None
+
+
 def gumbel_noise(
     config: QuantizerConfig, counts: Sequence[int], width: int, generators: Sequence[np.random.Generator]
 ) -> Tensor:
@@ -208,7 +251,9 @@ def gumbel_noise(
     return torch.from_numpy(noise)
 
 
-def temperature(config: QuantizerConfig, update: int) -> float:
-    """Of the Gumbel softmax after `update` updates (quirk 11; the paper's section 4.2)."""
+def temperature(config: QuantizerConfig | None, update: int) -> float:
+    """Of the Gumbel softmax after `update` updates (quirk 11; the paper's section 4.2); 1 without one."""
+    if config is None:
+        return 1.0
     start, end, decay = config.temperature
     return max(start * decay**update, end)

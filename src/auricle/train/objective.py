@@ -19,7 +19,7 @@ from auricle.losses import Loss
 from auricle.models.ctc import CTCOutput, Wav2Vec2CTC
 from auricle.models.wav2vec import PredictionDraws, Wav2Vec
 from auricle.models.wav2vec2 import PretrainingDraws, Wav2Vec2Pretraining
-from auricle.train.draws import Draws, MaskDraws, Position, check_negatives
+from auricle.train.draws import Draws, MaskDraws, Position
 
 AnyDraws = TypeVar("AnyDraws", PretrainingDraws, PredictionDraws, MaskDraws)
 
@@ -40,18 +40,11 @@ class Objective(Protocol):
 
 @dataclass(frozen=True)
 class PretrainingObjective:
-    """Contrastive task, diversity and feature penalty (wav2vec 2.0, section 3.2).
-
-    Raises:
-        UserError: The model asks for distractors that this version cannot draw.
-    """
+    """Contrastive task, diversity and feature penalty (wav2vec 2.0, section 3.2)."""
 
     model: Wav2Vec2Pretraining
     draws: Draws
     loss_weights: tuple[float, ...]
-
-    def __post_init__(self) -> None:
-        check_negatives(self.model.config.negatives)
 
     def loss(self, batch: Batch, position: Position) -> Loss:
         """See `Objective`."""
@@ -131,6 +124,8 @@ class CTCObjective:
             padded_lengths(batch, moved),
             span_mask=masks.span_mask,
             channel_mask=masks.channel_mask,
+            input_noise=masks.input_noise,
+            temperature=masks.temperature,
             freeze_encoder=position.update < self.freeze_updates,
         )
         config = self.model.config

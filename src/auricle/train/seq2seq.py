@@ -45,6 +45,8 @@ class Seq2SeqObjective:
             previous.to(device),
             span_mask=masks.span_mask,
             channel_mask=masks.channel_mask,
+            input_noise=masks.input_noise,
+            temperature=masks.temperature,
             freeze_encoder=position.update < self.freeze_updates,
         )
         return losses.cross_entropy(

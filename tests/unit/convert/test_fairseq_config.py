@@ -55,6 +55,13 @@ def test_words_become_fields() -> None:
         ("conv_feature_layers", [[8, 3, 2]], "conv_layers=((8, 3, 2),)"),
         ("num_negatives", 7, "negatives.num_negatives=7"),
         ("reference_padding", True, "reference_padding=True"),
+        ("attn_type", "espnet", "encoder.attention=espnet"),
+        ("pos_enc_type", "rel_pos", "encoder.positions=rel_pos"),
+        ("depthwise_conv_kernel_size", 7, "encoder.conv_kernel=7"),
+        ("mask_channel_before", True, "channel_mask_first=True"),
+        ("crop_seq_to_multiple", 2, "crop_seq_to_multiple=2"),
+        ("target_glu", True, "target_glu=True"),
+        ("adp_num", -1, "encoder.num_adapters=0"),
         ("mask_min_space", None, "time_mask.min_space=1"),
         ("an_option_of_tomorrow", object(), "final_dim=0"),
     ],
@@ -122,11 +129,12 @@ def test_normalize_must_be_that_of_pretraining(pretrained: bool) -> None:
 @pytest.mark.parametrize(
     ("word", "value", "message"),
     [
-        ("layer_type", "conformer", "layer_type='conformer'.*layer_type='transformer'"),
-        ("quantize_input", True, "quantize_input"),
-        ("target_glu", True, "target_glu"),
-        ("mask_channel_before", True, "mask_channel_before"),
-        ("crop_seq_to_multiple", 2, "crop_seq_to_multiple"),
+        ("layer_type", "lstm", "layer_type: expected one of transformer, conformer, trf_adp, got 'lstm'"),
+        ("attn_type", "flash", "attn_type: expected one of , espnet, got 'flash'"),
+        ("pos_enc_type", "alibi", "pos_enc_type: expected one of abs, rope, rel_pos"),
+        ("quantize_input", 1, "quantize_input: expected true or false"),
+        ("crop_seq_to_multiple", 0, "multiples of 0"),
+        ("required_seq_len_multiple", 0, "multiples of 0"),
         ("encoder_layers", "many", "encoder_layers: expected a whole number, got 'many'"),
         ("encoder_layers", -1, "encoder_layers: expected a whole number from 0"),
         ("encoder_layers", 10**12, "encoder_layers: expected a whole number from 0"),
@@ -172,3 +180,64 @@ def test_ctc_config_knows_its_blank_modes() -> None:
     with pytest.raises(UserError, match="blank_mode: expected one of add, set"):
         ctc_config_from_fairseq({"blank_mode": "multiply"}, Wav2Vec2Config(), 5)
     assert isinstance(ctc_config_from_fairseq({"blank_mode": "set"}, Wav2Vec2Config(), 5), CTCConfig)
+
+
+CONFORMER = {"layer_type": "conformer", "attn_type": "espnet"}
+ADAPTERS = {"layer_type": "trf_adp", "adp_num": 3}
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ({**CONFORMER, "depthwise_conv_kernel_size": 30}, "even kernel 30"),
+        ({**CONFORMER, "pos_enc_type": "rope", "encoder_embed_dim": 720, "encoder_attention_heads": 48},
+         "15 channels, an odd number"),
+        ({**ADAPTERS, "adp_num": -1}, "adapters of which there are none"),
+        ({**ADAPTERS, "adp_dim": 0}, "of width 0"),
+        ({**ADAPTERS, "adp_act_fn": "swish"}, "adp_act_fn 'swish'.*known: relu, gelu, selu"),
+        ({**ADAPTERS, "adp_trf_idx": "1-3"}, "adp_trf_idx '1-3'"),
+        ({**ADAPTERS, "adp_trf_idx": "1:3:0"}, "adp_trf_idx '1:3:0'"),
+        ({"codebook_negatives": 3}, "codebook_negatives without a codebook"),
+        ({"quantize_input": True, "encoder_embed_dim": 48, "latent_groups": 5}, "48 is not a multiple of 5"),
+    ],
+)  # fmt: skip
+def test_impossible_combinations_are_named(words: dict[str, object], message: str) -> None:
+    with pytest.raises(UserError, match=message) as caught:
+        config_from_fairseq(words)
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 200
+
+
+def test_one_set_of_words_describes_both_quantizers() -> None:
+    words = {"latent_groups": 4, "latent_vars": 9}
+    for targets in (False, True):
+        for inputs in (False, True):
+            config = config_from_fairseq(
+                {**words, "quantize_targets": targets, "quantize_input": inputs, "same_quantizer": True}
+            )
+            found = (config.quantizer, config.input_quantizer)
+            assert [quantizer is not None for quantizer in found] == [targets, inputs]
+            assert all(q.num_codebooks == 4 and q.num_entries == 9 for q in found if q is not None)
+            assert config.shares_quantizer is (targets and inputs)
+
+
+@pytest.mark.parametrize(
+    ("layers", "expected"),
+    [("all", {0, 1, 2, 3}), ("1:3", {1, 2}), ("2", {0, 1}), ("0:4:2", {0, 2}), ("3:1", set())],
+)
+def test_which_layers_have_adapters(layers: str, expected: set[int]) -> None:
+    encoder = config_from_fairseq({**ADAPTERS, "adp_trf_idx": layers}).encoder
+    assert {layer for layer in range(4) if encoder.has_adapters(layer)} == expected
+
+
+def test_finetuning_leaves_the_kind_of_layer_but_for_adapters() -> None:
+    conformer = config_from_fairseq({**CONFORMER, "checkpoint_activations": True})
+    config = finetuned_encoder_config(conformer, {"layer_type": "transformer"})
+    assert config.encoder.layer_type == "conformer" and not config.encoder.checkpoint_activations
+    plain = config_from_fairseq({})
+    assert plain.encoder.num_adapters == 0
+    adapted = finetuned_encoder_config(plain, {**ADAPTERS, "adp_dim": 7, "checkpoint_activations": True})
+    assert (adapted.encoder.layer_type, adapted.encoder.num_adapters) == ("trf_adp", 3)
+    assert adapted.encoder.adapter_dim == 7 and adapted.encoder.checkpoint_activations
+    assert finetuned_encoder_config(adapted, {}).encoder.num_adapters == 3
+    with pytest.raises(UserError, match="a Conformer takes no adapters"):
+        finetuned_encoder_config(conformer, ADAPTERS)

@@ -9,12 +9,21 @@ import forged
 from auricle.convert import keys
 from auricle.convert.values import path_type
 from auricle.models.build import build_model
-from auricle.models.config import CTCConfig, Wav2Vec2Config
+from auricle.models.config import (
+    CTCConfig,
+    LanguageModelConfig,
+    RobertaConfig,
+    Seq2SeqConfig,
+    Wav2Vec2Config,
+)
 
 WORDS = [
     (keys.PRETRAINING_WORDS, Wav2Vec2Config),
     (keys.FINETUNING_WORDS, Wav2Vec2Config),
     (keys.CTC_WORDS, CTCConfig),
+    (keys.SEQ2SEQ_WORDS, Seq2SeqConfig),
+    (keys.LANGUAGE_MODEL_WORDS, LanguageModelConfig),
+    (keys.ROBERTA_WORDS, RobertaConfig),
 ]
 
 
@@ -48,6 +57,8 @@ def test_words_are_those_of_fairseq() -> None:
     assert keys.PRETRAINING_WORDS.keys() - ours <= pretraining
     finetuning = options["wav2vec_ctc_base"].keys() | options["wav2vec_ctc"].keys()
     assert (keys.FINETUNING_WORDS.keys() | keys.CTC_WORDS.keys()) - ours <= finetuning
+    seq2seq = options["wav2vec_ctc_base"].keys() | options["wav2vec_seq2seq"].keys()
+    assert keys.SEQ2SEQ_WORDS.keys() <= seq2seq
 
 
 def test_prefixes_cover_the_parameters_of_a_ctc_model() -> None:

@@ -17,12 +17,36 @@ from auricle.dictionary import Dictionary
 from auricle.errors import UserError
 from auricle.files import atomic_folder
 from auricle.models.build import build_model
-from auricle.models.config import CTCConfig, ModelConfig, Wav2Vec2Config
+from auricle.models.config import CTCConfig, ModelConfig, NegativesConfig, QuantizerConfig, Wav2Vec2Config
 
+CONFORMER = replace(forged.ENCODER.encoder, layer_type="conformer", conv_kernel=3)
 CONFIGS: dict[str, ModelConfig] = {
     "pretraining": forged.ENCODER,
     "no quantizer": replace(forged.ENCODER, quantizer=None),
     "recogniser": forged.FINETUNED,
+    "one quantizer for input and targets": replace(
+        forged.ENCODER, input_quantizer=forged.ENCODER.quantizer, same_quantizer=True, target_glu=True
+    ),
+    "quantized input": replace(forged.ENCODER, input_quantizer=QuantizerConfig(4, 3), quantizer=None),
+    "relative conformer": replace(
+        forged.ENCODER,
+        encoder=replace(CONFORMER, attention="espnet", positions="rel_pos"),
+        negatives=NegativesConfig(5, 3, 2, from_everywhere=True),
+        crop_seq_to_multiple=2,
+        channel_mask_first=True,
+    ),
+    "rotary conformer recogniser": CTCConfig(
+        replace(
+            forged.ENCODER,
+            encoder=replace(CONFORMER, attention="espnet", positions="rope"),
+            input_quantizer=QuantizerConfig(2, 3),
+        ),
+        8,
+    ),
+    "adapters": replace(
+        forged.ENCODER,
+        encoder=replace(forged.ENCODER.encoder, layer_type="trf_adp", num_adapters=2, adapter_dim=3),
+    ),
 }
 
 
@@ -44,6 +68,7 @@ def test_what_is_written_is_read(tmp_path: Path, kind: str) -> None:
     assert type(loaded.model) is type(model) and not loaded.model.training
     ours, theirs = model.state_dict(), loaded.model.state_dict()
     assert ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
+    assert all(ours[name].dtype == theirs[name].dtype for name in ours)
 
 
 def test_the_files(tmp_path: Path) -> None:

@@ -52,6 +52,21 @@ def test_language_models_before_2018_end_without_a_norm(tmp_path: Path) -> None:
     assert not opened(content, tmp_path).config.decoder.final_norm
 
 
+def test_the_output_layer_of_2019_has_another_name(tmp_path: Path) -> None:
+    plain = LanguageModelConfig(
+        num_symbols=8, decoder=text_models.LANGUAGE_MODEL.decoder, input_dim=8, output_dim=8
+    )
+    theirs = {
+        name if name.startswith("decoder.") else "decoder.embed_out": tensor
+        for name, tensor in text_models.state(plain).items()
+    }
+    words = {word: value for word, value in text_models.LANGUAGE_MODEL_WORDS.items() if "adapt" not in word}
+    content = text_models.checkpoint(theirs | {"decoder.version": torch.tensor([3.0])}, words)
+    found = opened(content, tmp_path)
+    assert found.config == plain
+    assert_same(found.model, plain)
+
+
 def test_a_missing_norm_is_an_error_today(tmp_path: Path) -> None:
     content = text_models.language_model_checkpoint()
     del content["model"]["decoder.layer_norm.weight"]
@@ -90,11 +105,10 @@ def test_sequence_to_sequence_with_the_options_of_its_encoder(tmp_path: Path) ->
     assert_same(found.model, text_models.SEQ2SEQ)
 
 
-def test_sequence_to_sequence_where_the_pretrained_model_still_is(tmp_path: Path) -> None:
-    pretrained = forged.save(forged.pretraining_checkpoint(), tmp_path / "pretrained.pt")
-    found = opened(text_models.seq2seq_checkpoint(w2v_path=str(pretrained)), tmp_path)
-    assert found.config.encoder.encoder.num_heads == forged.ENCODER.encoder.num_heads
-    assert found.config.normalize
+def test_a_path_that_a_checkpoint_names_is_not_opened(tmp_path: Path) -> None:
+    named = tmp_path / "pretrained.pt"
+    named.write_bytes(b"whatever stands here would be an error, were it read")
+    found = opened(text_models.seq2seq_checkpoint(w2v_path=str(named)), tmp_path)
     assert_same(found.model, text_models.SEQ2SEQ)
 
 

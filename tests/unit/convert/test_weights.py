@@ -36,7 +36,21 @@ DEEP = replace(
 )
 
 
-@pytest.mark.parametrize("config", [forged.ENCODER, DEEP, replace(DEEP, conv_norm="layer"), forged.FINETUNED])
+CONFORMER = replace(
+    forged.ENCODER,
+    encoder=replace(forged.ENCODER.encoder, layer_type="conformer", attention="espnet", positions="rel_pos"),
+)
+ROTARY = replace(
+    CONFORMER, encoder=replace(CONFORMER.encoder, positions="rope"), input_quantizer=forged.ENCODER.quantizer
+)
+ADAPTERS = replace(
+    forged.ENCODER, encoder=replace(forged.ENCODER.encoder, layer_type="trf_adp", num_adapters=3)
+)
+LAYER_NORM = replace(DEEP, conv_norm="layer")
+CONFIGS = [forged.ENCODER, DEEP, LAYER_NORM, forged.FINETUNED, CONFORMER, ROTARY, ADAPTERS]
+
+
+@pytest.mark.parametrize("config", CONFIGS)
 def test_a_network_gets_every_weight_and_draws_none(config: ModelConfig) -> None:
     weights = held(config)
     state = torch.get_rng_state()
@@ -68,6 +82,9 @@ def test_weights_of_another_kind_are_a_mistake() -> None:
         model_with_weights(forged.ENCODER, {**weights, "mask_emb": Held(torch.zeros(9))})
     with pytest.raises(UserError, match="real numbers"):
         model_with_weights(forged.ENCODER, {**weights, "mask_emb": Held(torch.zeros(8, dtype=torch.bool))})
+    counter = "encoder.layers.0.conv_module.batch_norm.num_batches_tracked"
+    with pytest.raises(UserError, match="whole numbers"):
+        model_with_weights(CONFORMER, {**held(CONFORMER), counter: Held(torch.tensor(0.5))})
 
 
 def test_reference_padding_is_the_encoders() -> None:

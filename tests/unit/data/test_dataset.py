@@ -54,6 +54,15 @@ def test_labels_have_to_fit(tmp_path: Path) -> None:
     }
 
 
+def test_labels_need_not_fit_where_they_are_written_one_by_one(tmp_path: Path) -> None:
+    manifest = sounds.listed(tmp_path, [400, 399])
+    labels = ["A B A |", "A"]
+    dataset = SpeechDataset(
+        manifest, labels=labels, dictionary=LETTERS, num_frames=num_frames, labels_need_frames=False
+    )
+    assert reasons(dataset) == {"1.wav": "too short: 399 samples, one frame needs 400"}
+
+
 def test_labelled_speech_is_not_cropped(tmp_path: Path) -> None:
     manifest = sounds.listed(tmp_path, [100, 101])
     dataset = SpeechDataset(manifest, labels=["A", "B"], dictionary=LETTERS, max_sample_size=100)

@@ -5,7 +5,9 @@ from auricle.decode.emissions import check_recogniser, emit, length_batches, pad
 from auricle.dictionary import Dictionary
 from auricle.errors import UserError
 from auricle.losses import weigh_blank
+from auricle.models.config import Seq2SeqConfig
 from auricle.models.ctc import Wav2Vec2CTC
+from auricle.models.seq2seq import Wav2Vec2Seq2Seq
 from auricle.models.wav2vec2 import Wav2Vec2Pretraining
 from recognisers import HOP, LETTERS, RECEPTIVE_FIELD, tiny_config, tiny_recogniser
 
@@ -101,6 +103,8 @@ def test_a_pretrained_model_is_told_to_be_fine_tuned():
 def test_a_missing_dictionary_is_asked_for():
     with pytest.raises(UserError, match="--dictionary"):
         check_recogniser(tiny_recogniser().model, None)
+    with pytest.raises(UserError, match="one by one"):
+        check_recogniser(Wav2Vec2Seq2Seq(Seq2SeqConfig(encoder=tiny_config().encoder)), Dictionary(LETTERS))
 
 
 def test_a_dictionary_of_another_size_is_refused():

@@ -11,9 +11,9 @@ from torch.testing import assert_close
 from auricle.models.config import EncoderConfig
 from auricle.models.transformer import (
     ACTIVATIONS,
-    Encoder,
     PositionalConv,
     SelfAttention,
+    Surroundings,
     TransformerLayer,
     WeightNormConv,
 )
@@ -110,50 +110,7 @@ def test_where_the_norms_of_a_layer_stand(activation: str, pre_norm: bool) -> No
     else:
         middle = first(x + layer.self_attn(x, None))
         expected = last(middle + feed_forward(middle))
-    assert_close(layer(x, None), expected)
-
-
-@pytest.mark.parametrize("pre_norm", [False, True])
-def test_the_encoder_gives_every_layer_before_the_final_norm(pre_norm: bool) -> None:
-    encoder = shaken(Encoder(replace(CONFIG, pre_norm=pre_norm))).eval()
-    x = frames()
-    context, layers = encoder(x, None)
-    hidden = x + encoder.pos_conv(x, None)
-    hidden = hidden if pre_norm else encoder.layer_norm(hidden)
-    for block, found in zip(encoder.layers, layers, strict=True):
-        hidden = block(hidden, None)
-        assert_close(found, hidden)
-    assert_close(context, encoder.layer_norm(hidden) if pre_norm else hidden)
-
-
-@pytest.mark.parametrize("reference_padding", [False, True])
-def test_deep_positions_see_what_padding_became_for_reference_only(reference_padding: bool) -> None:
-    config = replace(CONFIG, pos_conv_depth=2, num_layers=0, pre_norm=True)
-    encoder = shaken(Encoder(config, reference_padding)).eval()
-    x = frames().masked_fill(PADDING[..., None], 0.0)
-    expected = x + encoder.pos_conv(x, None if reference_padding else PADDING)
-    context, _ = encoder(frames(), PADDING)
-    assert_close(context[~PADDING], encoder.layer_norm(expected)[~PADDING])
-    alone, _ = encoder(frames()[1:, :4], None)
-    assert torch.allclose(context[1, :4], alone[0], atol=1e-5) != reference_padding
-
-
-@pytest.mark.parametrize("pre_norm", [False, True])
-@pytest.mark.parametrize("layer", [0, 1, 2])
-def test_a_layer_by_number(pre_norm: bool, layer: int) -> None:
-    encoder = shaken(Encoder(replace(CONFIG, pre_norm=pre_norm))).eval()
-    _, all_layers = encoder(frames(), PADDING)
-    context, layers = encoder(frames(), PADDING, layer)
-    assert len(layers) == layer + 1
-    assert torch.equal(context, all_layers[layer])
-
-
-def test_layerdrop_passes_on_what_came_in() -> None:
-    encoder = Encoder(replace(CONFIG, layerdrop=1.0))
-    _, layers = encoder.train()(frames(), None)
-    assert all(torch.equal(layer, layers[0]) for layer in layers)
-    _, layers = encoder.eval()(frames(), None)
-    assert not torch.equal(layers[0], layers[1])
+    assert_close(layer(x, Surroundings()), expected)
 
 
 def test_every_dropout_of_a_layer_is_the_configured_one() -> None:

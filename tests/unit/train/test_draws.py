@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from auricle.errors import UserError
 from auricle.models.config import NegativesConfig, QuantizerConfig, SpanMaskConfig
 from auricle.models.wav2vec2 import PretrainingDraws
 from auricle.train.draws import (
@@ -14,7 +13,7 @@ from auricle.train.draws import (
     Position,
     SeededDraws,
     channel_mask,
-    check_negatives,
+    distractors,
     gumbel_noise,
     temperature,
     time_mask,
@@ -148,15 +147,75 @@ def test_temperature_falls_to_its_floor() -> None:
     assert temperature(config, 1000) == 0.5
 
 
-@pytest.mark.parametrize(
-    ("config", "word"),
-    [
-        (NegativesConfig(cross_sample=2), "cross_sample_negatives=0"),
-        (NegativesConfig(codebook=2), "codebook_negatives=0"),
-        (NegativesConfig(from_everywhere=True), "negatives_from_everywhere=false"),
-    ],
-)
-def test_distractors_from_elsewhere_are_refused(config: NegativesConfig, word: str) -> None:
-    with pytest.raises(UserError, match=f"set model.{word}"):
-        check_negatives(config)
-    check_negatives(NegativesConfig(num_negatives=7))
+EVERYWHERE = NegativesConfig(num_negatives=3, from_everywhere=True)
+CROSS = NegativesConfig(num_negatives=2, cross_sample=3)
+CROSS_EVERYWHERE = NegativesConfig(num_negatives=2, cross_sample=3, from_everywhere=True)
+
+
+def own_and_valid(draws: PretrainingDraws, config: NegativesConfig) -> tuple[torch.Tensor, set[int], int]:
+    """The number of each masked frame as a candidate, all numbers of the batch, and those of a row."""
+    rows, width = draws.valid.shape
+    counts = FRAMES if config.from_everywhere else draws.valid.sum(1).tolist()
+    size = max(FRAMES) if config.from_everywhere else width
+    place = draws.masked_frames if config.from_everywhere else torch.arange(width).expand(rows, -1)
+    numbers = {row * size + i for row, count in enumerate(counts) for i in range(count)}
+    return place + size * torch.arange(rows)[:, None], numbers, size
+
+
+@pytest.mark.parametrize("negatives", [EVERYWHERE, CROSS, CROSS_EVERYWHERE, NegativesConfig(0, 4)])
+def test_distractors_are_other_candidates(negatives: NegativesConfig) -> None:
+    config = replace(SEPARATE, negatives=negatives)
+    draws = SeededDraws(1).pretraining(config, [0, 1, 2], FRAMES, Position(1, 0))
+    own, numbers, size = own_and_valid(draws, negatives)
+    drawn = draws.negatives
+    if not negatives.cross_sample:
+        drawn = drawn + size * torch.arange(3)[:, None, None]
+    drawn, own = drawn[draws.valid], own[draws.valid]
+    assert drawn.shape[-1] == negatives.num_negatives + negatives.cross_sample
+    assert set(drawn.flatten().tolist()) <= numbers
+    assert not (drawn == own[:, None]).any()
+    rows = own[:, None] // size == drawn // size
+    assert rows[:, : negatives.num_negatives].all()
+    if negatives.cross_sample:
+        assert not rows[:, negatives.num_negatives :].all()
+
+
+def test_all_other_candidates_are_drawn_as_often() -> None:
+    rng = [np.random.default_rng(0), np.random.default_rng(1)]
+    places = [np.array([1, 3]), np.array([0])]
+    config = NegativesConfig(num_negatives=3000, cross_sample=6000, from_everywhere=True)
+    drawn = distractors(config, places, [4, 3], 2, 5, rng)
+    for row, m, own in ((0, 0, 1), (0, 1, 3), (1, 0, 5)):
+        inside, across = drawn[row, m, :3000], drawn[row, m, 3000:]
+        mine = {0, 1, 2, 3} if row == 0 else {5, 6, 7}
+        for values, expected in ((inside, mine - {own}), (across, {0, 1, 2, 3, 5, 6, 7} - {own})):
+            found, counts = np.unique(values, return_counts=True)
+            assert set(found.tolist()) == expected
+            assert counts / len(values) == pytest.approx(1 / len(expected), rel=0.15)
+
+
+def test_entries_of_codebooks_are_drawn_for_masked_frames_of_trained_models() -> None:
+    config = replace(SEPARATE, negatives=NegativesConfig(2, codebook=5))
+    for epoch in (1, VALIDATION_EPOCH):
+        draws = SeededDraws(1).pretraining(config, [0, 1, 2], FRAMES, Position(epoch, 0))
+        entries = draws.codebook_negatives
+        assert entries is not None and entries.shape == (*draws.valid.shape, 5, 2)
+        assert set(entries[draws.valid].flatten().tolist()) == set(range(4))
+    unquantized = replace(config, quantizer=None)
+    assert SeededDraws(1).pretraining(unquantized, [0], [40], Position(1, 0)).codebook_negatives is None
+
+
+def test_noise_for_all_frames_where_all_are_quantized() -> None:
+    config = replace(SEPARATE, input_quantizer=CONFIG.quantizer, negatives=EVERYWHERE)
+    draws = SeededDraws(1).pretraining(config, [0, 1, 2], FRAMES, Position(1, 3))
+    assert draws.noise is not None and draws.input_noise is not None
+    assert draws.noise.shape == draws.input_noise.shape == (3, 40, 2, 4)
+    assert not torch.equal(draws.noise, draws.input_noise)
+    assert draws.temperature == temperature(CONFIG.quantizer, 3)
+    only_input = replace(config, quantizer=None)
+    draws = SeededDraws(1).pretraining(only_input, [0, 1, 2], FRAMES, Position(1, 3))
+    assert draws.noise is None and draws.input_noise is not None
+    assert draws.temperature == temperature(CONFIG.quantizer, 3)
+    masks = SeededDraws(1).finetuning(config, [0, 1], FRAMES[:2], Position(1, 3))
+    assert masks.input_noise is not None and masks.input_noise.shape == (2, 40, 2, 4)
+    assert masks.temperature == draws.temperature

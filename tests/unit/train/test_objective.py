@@ -7,12 +7,11 @@ import torch
 from torch.testing import assert_close
 
 from auricle.decode.report import ErrorCounts
-from auricle.errors import UserError
 from auricle.losses import ctc, pretraining, weigh_blank
 from auricle.models.config import NegativesConfig
 from auricle.models.wav2vec2 import PretrainingDraws
 from auricle.train.draws import VALIDATION_EPOCH, MaskDraws, Position, SeededDraws
-from auricle.train.objective import CTCObjective, PretrainingObjective, draws_to, padded_lengths
+from auricle.train.objective import CTCObjective, draws_to, padded_lengths
 from tiny_runs import CONFIG, DICTIONARY, batch_of, ctc_model, objective_of, pretraining_model, without_chance
 
 LENGTHS = [2000, 1500]
@@ -37,10 +36,19 @@ def test_validation_of_pretraining_repeats_itself() -> None:
     assert_close(first.total, later.total)
 
 
-def test_distractors_that_nothing_draws_are_refused_before_training() -> None:
-    model = pretraining_model(replace(CONFIG, negatives=NegativesConfig(codebook=1)))
-    with pytest.raises(UserError, match="codebook_negatives"):
-        PretrainingObjective(model, SeededDraws(1), ())
+@pytest.mark.parametrize(
+    "negatives",
+    [NegativesConfig(2, codebook=2), NegativesConfig(2, 2), NegativesConfig(2, 1, 1, from_everywhere=True)],
+)
+def test_distractors_of_all_kinds(negatives: NegativesConfig) -> None:
+    config = replace(CONFIG, negatives=negatives, input_quantizer=CONFIG.quantizer, target_glu=True)
+    objective = objective_of(pretraining_model(config).train())
+    loss = objective.loss(batch_of([0, 1, 2], lengths=[2000, 1700, 1200]), Position(1, 0))
+    assert torch.isfinite(loss.total) and int(loss.denominator) > 0
+    loss.total.backward()
+    for name, parameter in objective.model.named_parameters():
+        if name.startswith(("quantizer", "input_quantizer", "target_glu", "project_inp")):
+            assert parameter.grad is not None and torch.isfinite(parameter.grad).all(), name
 
 
 class FixedMasks:
