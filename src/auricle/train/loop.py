@@ -349,10 +349,9 @@ class Trainer:
         )
         if self.dictionary is not None and loaded.dictionary is not None:
             self.dictionary.check_same(loaded.dictionary, "the dictionary of the labels", advice)
-        now, before = self.model.config, loaded.config
-        hears = isinstance(now, SpeechConfig) and isinstance(before, SpeechConfig)
-        if hears and now.normalize != before.normalize:
-            trained = str(before.normalize).lower()
+        now, old = self.model.config, loaded.config
+        if isinstance(now, SpeechConfig) and isinstance(old, SpeechConfig) and now.normalize != old.normalize:
+            trained = str(old.normalize).lower()
             raise UserError(f"{loaded.source} was trained with task.normalize={trained}: {advice}")
         try:
             self.model.load_state_dict(loaded.model.state_dict())

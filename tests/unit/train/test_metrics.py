@@ -192,10 +192,13 @@ def test_what_the_last_interval_left_over_is_logged_at_the_end(tmp_path: Path) -
     assert "done: 3 updates\n" in stream.getvalue()
 
 
-def test_events_are_one_folder_a_split(tmp_path: Path) -> None:
+def test_events_are_one_folder_a_split(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.summary.writer import event_file_writer as writer
 
+    # The files of one process and one second go by this number, read as text: 10 comes before 9.
+    monkeypatch.setattr(writer, "_global_uid", writer.AtomicCounter(0))
     for start in (0, 2):  # the second goes on after update 2, and replaces what came later
         events = Events(tmp_path, num_updates=start)
         for update in range(start + 1, 5):
