@@ -63,9 +63,11 @@ def command(
     flags = words.flags if words.data is None else (Flag("data", words.data), *words.flags)
     recipe = load_recipe(config_name, config_dir=config_dir, overrides=words.overrides, flags=flags)
     if dry_run:
-        from auricle.config.build_model import pretrained_encoder
+        from auricle.config.build import schedule
+        from auricle.config.build_model import model_config, pretrained_encoder
 
-        pretrained_encoder(recipe)
+        model_config(recipe, pretrained_encoder(recipe), num_labels=1)
+        schedule(recipe)
         sys.stdout.write(recipe_yaml(recipe))
         return
     from auricle.config.build import build_run

@@ -46,7 +46,7 @@ _NAMED = 5
 
 
 def build_run(recipe: Recipe, *, draws: Draws | None = None) -> Trainer:
-    """Everything a run needs, ready to `run()`; writes `recipe.yaml` into the run folder.
+    """Everything a run needs, ready to `run()`.
 
     Args:
         recipe: What to do.
@@ -65,7 +65,6 @@ def build_run(recipe: Recipe, *, draws: Draws | None = None) -> Trainer:
     valid = {
         subset: _loader(recipe, model, dictionary, subset, train=False) for subset in _valid_subsets(recipe)
     }
-    atomic_write_text(folder / "recipe.yaml", recipe_yaml(recipe))
     for subset, loader in {recipe.dataset.train_subset: train, **valid}.items():
         _report_set_aside(folder, subset, loader)
     return Trainer(
@@ -77,6 +76,7 @@ def build_run(recipe: Recipe, *, draws: Draws | None = None) -> Trainer:
         train=train,
         valid=valid,
         options=_loop_options(recipe, accumulated),
+        recipe=recipe_yaml(recipe),
     )
 
 

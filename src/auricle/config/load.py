@@ -321,6 +321,20 @@ def _check(recipe: Recipe) -> None:
         raise UserError(
             "model.w2v_path is null: give a checkpoint, or an architecture in model.w2v_args.model"
         )
+    _check_counts(recipe)
+
+
+def _check_counts(recipe: Recipe) -> None:
+    """Numbers that a run would divide by, count to or draw with."""
+    for name, value, least in (
+        ("common.seed", recipe.common.seed, 0),
+        ("common.log_interval", recipe.common.log_interval, 1),
+        ("dataset.num_workers", recipe.dataset.num_workers, 0),
+        ("dataset.required_batch_size_multiple", recipe.dataset.required_batch_size_multiple, 1),
+        ("optimization.update_freq", min(recipe.optimization.update_freq, default=0), 1),
+    ):
+        if value < least:
+            raise UserError(f"{name}: expected {least} or more, got {value}")
 
 
 def recipe_yaml(recipe: Recipe) -> str:

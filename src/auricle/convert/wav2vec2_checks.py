@@ -14,6 +14,8 @@ def wav2vec2_problems(config: Wav2Vec2Config) -> Iterator[str]:
     """What does not fit together, a text for each."""
     yield from _convolution_problems(config)
     yield from _encoder_problems(config.encoder)
+    if any(mask.prob > 0 and mask.length < 1 for mask in (config.time_mask, config.channel_mask)):
+        yield "masks of length 0 (mask_length, mask_channel_length)"
     final_dim = config.final_dim or config.encoder.dim
     if config.quantizer is not None:
         yield from _quantizer_problems(config.quantizer, config.quantizer.dim or final_dim)

@@ -49,7 +49,12 @@ class Encoder(nn.Module):
 
         Returns:
             Context [B, N, C] and one [B, N, C] a layer, before any final norm (quirks 6, 7).
+
+        Raises:
+            IndexError: There is no such layer.
         """
+        if layer is not None and not 0 <= layer < len(self.layers):
+            raise IndexError(f"layer {layer}: there are 0 to {len(self.layers) - 1}")
         frames = x.shape[1]
         x = self._with_positions(x, padding_mask)
         x, padding_mask = self._with_extra_frames(x, padding_mask)

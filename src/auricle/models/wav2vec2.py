@@ -277,8 +277,11 @@ class Wav2Vec2Pretraining(Wav2Vec2):
         predictions = self.final_proj(gather_rows(context, draws.masked_frames))
         candidates, quantized = self._candidates(features, frames, draws)
         reported = quantized or from_input
+        # In float32, as in fairseq (quirk 13), for which autocast must be kept off the product.
+        with torch.autocast(waveforms.device.type, enabled=False):
+            logits = self._similarities(predictions, candidates, quantized, draws)
         return PretrainingOutput(
-            logits=self._similarities(predictions, candidates, quantized, draws),
+            logits=logits,
             valid=draws.valid,
             feature_penalty=penalty,
             prob_perplexity=None if reported is None else reported.prob_perplexity,

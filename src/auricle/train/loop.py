@@ -21,7 +21,7 @@ from auricle.data.loader import BatchLoader
 from auricle.decode.report import ErrorCounts
 from auricle.dictionary import Dictionary
 from auricle.errors import UserError
-from auricle.files import resolve_folder
+from auricle.files import atomic_write_text, resolve_folder
 from auricle.losses import Loss
 from auricle.models.build import Model
 from auricle.models.config import SpeechConfig
@@ -111,6 +111,7 @@ class Trainer:
         train: Batches to learn from.
         valid: Batches to validate on, by subset; the first decides what is best.
         options: When to do what.
+        recipe: Text for `recipe.yaml`; "" writes none.
     """
 
     folder: Path
@@ -121,6 +122,7 @@ class Trainer:
     train: BatchLoader
     valid: Mapping[str, BatchLoader]
     options: LoopOptions
+    recipe: str = ""
     progress: Progress = field(default_factory=Progress)
     _skipped_in_a_row: int = 0
 
@@ -134,6 +136,8 @@ class Trainer:
             UserError: The loss stays infinite, or a checkpoint cannot be written.
         """
         restored = self._restore()
+        if self.recipe:  # only now is it sure that the folder is of this recipe's model
+            atomic_write_text(self.folder / "recipe.yaml", self.recipe)
         started = time.monotonic() - self.progress.seconds
         with self._open_log() as log, StopRequest() as stop:
             log.train.restore(restored)
