@@ -22,6 +22,7 @@ def write_report(
     output: Path | None = None,
     evaluations: Sequence[Path] = (),
     worst: int = WORST,
+    note: str = "",
 ) -> Path:
     """Write the page of a run, or one that compares several.
 
@@ -30,6 +31,7 @@ def write_report(
         output: the page; ``report.html`` in the folder where there is only one.
         evaluations: further folders that ``auricle evaluate`` wrote.
         worst: how many utterances of each evaluation to show.
+        note: what a reader should know first.
 
     Returns:
         The file written, whole or not at all.
@@ -48,17 +50,20 @@ def write_report(
     results = [(run.name, read_evaluation(folder)) for run in runs for folder in find_evaluations(run.folder)]
     results += [("", read_evaluation(folder)) for folder in (*only_evaluated, *evaluations)]
     target = output or folders[0] / PAGE
-    atomic_write_text(target, render(runs, results, worst))
+    atomic_write_text(target, render(runs, results, worst, note))
     return target
 
 
-def render(runs: Sequence[Run], evaluations: Sequence[tuple[str, Evaluation]], worst: int = WORST) -> Html:
+def render(
+    runs: Sequence[Run], evaluations: Sequence[tuple[str, Evaluation]], worst: int = WORST, note: str = ""
+) -> Html:
     """The page as text. The same figures give the same page, but for the bytes of compressed audio.
 
     Args:
         runs: with different names.
         evaluations: with the name of the run that each belongs to, "" for none.
         worst: how many utterances of each evaluation to show.
+        note: what a reader should know first.
     """
     names = [run.name for run in runs] or [evaluation.name for _, evaluation in evaluations]
     title = " · ".join(names)
@@ -77,6 +82,7 @@ def render(runs: Sequence[Run], evaluations: Sequence[tuple[str, Evaluation]], w
         element("header", element("p", "auricle report"), element("h1", title), navigation),
         element(
             "main",
+            element("p", note) if note else Html(""),
             _notices(notices),
             *(element("section", element("h2", name), content, id=anchor) for name, anchor, content in shown),
         ),

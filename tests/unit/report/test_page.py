@@ -119,6 +119,11 @@ def test_several_runs_are_compared(make_run: Make, make_evaluation: Make, tmp_pa
     assert "<details><summary>without/run · test</summary>" in page
 
 
+def test_a_note_stands_before_all_else(make_run: Make) -> None:
+    page = text_of(write_report([make_run("base", finetuning_log())], note="mind <this>"))
+    assert "<main><p>mind &lt;this&gt;</p>" in page
+
+
 def test_several_runs_need_an_output(make_run: Make) -> None:
     with pytest.raises(UserError, match="2 folders make one page: say where to write it with --output FILE"):
         write_report([make_run("a", finetuning_log()), make_run("b", finetuning_log())])
