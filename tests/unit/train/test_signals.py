@@ -1,6 +1,8 @@
-"""Asking a run to stop."""
+"""Asking a run to stop.
 
-import os
+`raise_signal` reaches the calling thread; `os.kill` may reach another one of the process, and be handled a moment later.
+"""
+
 import signal
 import threading
 
@@ -14,7 +16,7 @@ def test_the_first_signal_is_noted(number: signal.Signals) -> None:
     before = signal.getsignal(number)
     with StopRequest() as stop:
         assert stop.reason is None
-        os.kill(os.getpid(), number)
+        signal.raise_signal(number)
         assert stop.signal_number == number
         assert stop.reason == f"stopped by {number.name}: saved; the same command goes on from here"
     assert signal.getsignal(number) == before
@@ -22,9 +24,9 @@ def test_the_first_signal_is_noted(number: signal.Signals) -> None:
 
 def test_the_second_signal_is_not_waited_for() -> None:
     with StopRequest() as stop, pytest.raises(KeyboardInterrupt):
-        os.kill(os.getpid(), signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
         assert stop.reason is not None
-        os.kill(os.getpid(), signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
 
 
 def test_handlers_come_back_after_an_error() -> None:
