@@ -1,6 +1,7 @@
 """Asking a run to stop.
 
-`raise_signal` reaches the calling thread; `os.kill` may reach another one of the process, and be handled a moment later.
+`raise_signal` reaches the calling thread; `os.kill` may reach another one of the process, and be handled a
+moment later.
 """
 
 import signal
