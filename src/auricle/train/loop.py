@@ -308,12 +308,15 @@ class Trainer:
         if self.options.no_save:
             return
         checkpoints = self.folder / "checkpoints"
-        last = checkpoints / LAST
-        save_checkpoint(last, self.model, self.model.config, self.dictionary, self._state(log))
-        if best:
-            copy_checkpoint(last, checkpoints / BEST)
+        kept = [update_name(self.progress.num_updates)] if keep else []
+        # `last` comes last: a run killed in between goes on from the one before, and does all of it again.
+        first, *others = (*kept, *([BEST] if best else []), LAST)
+        save_checkpoint(
+            checkpoints / first, self.model, self.model.config, self.dictionary, self._state(log)
+        )
+        for name in others:
+            copy_checkpoint(checkpoints / first, checkpoints / name)
         if keep:
-            copy_checkpoint(last, checkpoints / update_name(self.progress.num_updates))
             remove_old_updates(checkpoints, self.options.keep_interval_updates)
 
     def _state(self, log: RunLog) -> TrainingState:
