@@ -95,7 +95,7 @@ class _Conv(torch.autograd.Function):
         stride, needs_input = ctx.stride, ctx.needs_input_grad[0]  # type: ignore[attr-defined]
         g = gradients[0].contiguous()
         taps = _taps(weight, stride)
-        g_taps = [torch.zeros_like(tap) for _, tap in taps]
+        g_by_tap = torch.zeros_like(_by_tap(weight))
         g_bias = g.new_zeros(g.shape[-1]) if ctx.has_bias else None  # type: ignore[attr-defined]
         g_x = torch.empty_like(x) if needs_input else None
         if g_x is not None:
@@ -109,16 +109,15 @@ class _Conv(torch.autograd.Function):
                 block = torch.ops.aten.gelu_backward.grad_input(
                     block, z[row, rows], grad_input=scratch[: rows.stop - rows.start]
                 )
-            for (first, tap), g_tap in zip(taps, g_taps, strict=True):
+            for first, tap in taps:
                 part = _windows(x[row], first, tap.shape[0], rows, stride)
-                g_tap.addmm_(part.t(), block)
+                _of_taps(g_by_tap, first, stride).addmm_(block.t(), part)
                 if g_x is not None:
                     g_part = _windows(g_x[row], first, tap.shape[0], rows, stride)
                     torch.addmm(g_part, block, tap.t(), beta=float(first > 0), out=g_part)
             if g_bias is not None:
                 g_bias += block.sum(0)
-        g_weight = torch.cat(g_taps).view(weight.shape[2], weight.shape[1], -1).permute(2, 1, 0)
-        return g_x, g_weight, g_bias, None, None
+        return g_x, g_by_tap.permute(0, 2, 1), g_bias, None, None
 
 
 class _LinearGELU(torch.autograd.Function):
@@ -159,14 +158,20 @@ def _blocks(batch: int, frames: int) -> Iterator[tuple[int, slice]]:
             yield row, slice(start, min(start + size, frames))
 
 
+def _by_tap(weight: Tensor) -> Tensor:
+    """[D, C, K] -> [D, K, C], contiguous."""
+    return weight.permute(0, 2, 1).contiguous()
+
+
+def _of_taps(by_tap: Tensor, first: int, stride: int) -> Tensor:
+    """Of [D, K, C], the taps from `first`, `stride` of them or fewer: a view [D, taps * C]."""
+    return by_tap.flatten(1)[:, first * by_tap.shape[2] : (first + stride) * by_tap.shape[2]]
+
+
 def _taps(weight: Tensor, stride: int) -> list[tuple[int, Tensor]]:
-    """(first tap, [taps * C, D]) of each product, `stride` taps or fewer: from [D, C, K]."""
-    kernel = weight.shape[-1]
-    by_tap = weight.detach().permute(2, 1, 0).contiguous()
-    return [
-        (first, by_tap[first : min(first + stride, kernel)].flatten(0, 1))
-        for first in range(0, kernel, stride)
-    ]
+    """(first tap, [taps * C, D]) of each product."""
+    by_tap = _by_tap(weight)
+    return [(first, _of_taps(by_tap, first, stride).t()) for first in range(0, weight.shape[2], stride)]
 
 
 def _windows(x: Tensor, first: int, width: int, rows: slice, stride: int) -> Tensor:

@@ -99,4 +99,6 @@ def _rows_of_groups(x: Tensor, groups: int, parts: int, before: int) -> Iterator
     for row in range(batch):
         for first in range(0, groups, size):
             some = slice(first, min(first + size, groups))
-            yield row, some, padded[row, some].unfold(1, _TAPS, 1).transpose(2, 3).flatten(2)
+            rows = padded[row, some].unfold(1, _TAPS, 1).transpose(2, 3).flatten(2)
+            # Contiguous in earnest: rows of a view overlap, and the products would copy it each time.
+            yield row, some, rows.contiguous()
