@@ -102,7 +102,7 @@ CONTENDERS = {
 
 
 def main() -> None:
-    options = parser(__doc__)
+    options = parser(__doc__, rounds=5)
     options.add_argument("--rows", type=int, default=2, help="of the batch")
     arguments = options.parse_args()
     if arguments.serve:

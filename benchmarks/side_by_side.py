@@ -43,11 +43,11 @@ class Result:
     peak_mib: float | None
 
 
-def parser(description: str) -> argparse.ArgumentParser:
+def parser(description: str, rounds: int) -> argparse.ArgumentParser:
     """The options that every benchmark has."""
     options = argparse.ArgumentParser(description=description)
     options.add_argument("--threads", type=int, default=os.cpu_count(), help="of every contender")
-    options.add_argument("--rounds", type=int, default=5, help="measured, after one to warm up")
+    options.add_argument("--rounds", type=int, default=rounds, help="measured, after one to warm up")
     options.add_argument("--seconds", type=float, default=10.0, help="audio a row")
     options.add_argument("--only", nargs="+", metavar="NAME", help="contenders; the first is the baseline")
     options.add_argument("--dry", action="store_true", help="write no result file")
