@@ -1,11 +1,9 @@
 """The front end's convolutions on a CPU: matrix products on channels-last rows, without copies.
 
 oneDNN's backward pass of a strided convolution runs at half the rate of a matrix product, and reorders its
-arguments first. Without padding, taps j to j + stride of all frames are one matrix that is there already: the
-input read as rows of stride * C values from position j. So a convolution is ceil(kernel / stride) products.
-
-They go block by block, small enough for the cores' caches, with the GELU that follows done while the block is
-there: an array of this size costs more to allocate and to fill than a GELU to compute.
+arguments first. The products (see `cpu_conv_products`) go block by block, small enough for the cores' caches,
+with the GELU that follows done while the block is there: an array of this size costs more to allocate and to
+fill than a GELU to compute.
 
 Legend: B batch, I input positions, N frames, K kernel, S stride, C channels in, D channels out.
 """
@@ -15,6 +13,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx
+
+from auricle.models.cpu_conv_products import products_of
 
 _BLOCK = 1024
 """Rows of a block, for each thread."""
@@ -66,23 +66,15 @@ class _Conv(torch.autograd.Function):
     def forward(
         ctx: FunctionCtx, x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, gelu: bool
     ) -> Tensor:
-        batch, positions, _ = x.shape
-        channels, _, kernel = weight.shape
-        frames = (positions - kernel) // stride + 1
-        taps = _taps(weight, stride)
-        y = x.new_empty(batch, frames, channels)
+        products = products_of(weight, stride, _block_size())
+        y = x.new_empty(x.shape[0], (x.shape[1] - weight.shape[2]) // stride + 1, weight.shape[0])
         # Backward wants what the GELU was given.
         z = torch.empty_like(y) if gelu and any(ctx.needs_input_grad) else y  # type: ignore[attr-defined]
-        for row, rows in _blocks(batch, frames):
+        for row, rows in _blocks(*y.shape[:2]):
             block = z[row, rows]
-            for first, tap in taps:
-                part = _windows(x[row], first, tap.shape[0], rows, stride)
-                if first:
-                    block.addmm_(part, tap)
-                elif bias is None:
-                    torch.mm(part, tap, out=block)
-                else:
-                    torch.addmm(bias, part, tap, out=block)
+            products.forward(x[row], rows.start, block)
+            if bias is not None:
+                block += bias
             if gelu:
                 torch.ops.aten.gelu.out(block, out=y[row, rows])
         ctx.save_for_backward(x, weight, z)
@@ -92,32 +84,26 @@ class _Conv(torch.autograd.Function):
     @staticmethod
     def backward(ctx: FunctionCtx, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, z = ctx.saved_tensors  # type: ignore[attr-defined]
-        stride, needs_input = ctx.stride, ctx.needs_input_grad[0]  # type: ignore[attr-defined]
+        stride = ctx.stride  # type: ignore[attr-defined]
+        products = products_of(weight, stride, _block_size())
         g = gradients[0].contiguous()
-        taps = _taps(weight, stride)
-        g_by_tap = torch.zeros_like(_by_tap(weight))
         g_bias = g.new_zeros(g.shape[-1]) if ctx.has_bias else None  # type: ignore[attr-defined]
-        g_x = torch.empty_like(x) if needs_input else None
-        if g_x is not None:
-            _zero_unwritten(g_x, g.shape[1], weight.shape[-1], stride)
+        g_x = None
+        if ctx.needs_input_grad[0]:  # type: ignore[attr-defined]
+            g_x = torch.empty_like(x)
+            _zero_unwritten(g_x, g.shape[1], weight.shape[2], stride)
         scratch = g.new_empty(min(g.shape[1], _block_size()), g.shape[-1])
-        # Backwards in time: a block's first taps set the gradient of its positions, and its other taps add
-        # to positions of the block after it.
+        # Descending, as the products want it.
         for row, rows in reversed(list(_blocks(*g.shape[:2]))):
             block = g[row, rows]
             if ctx.gelu:  # type: ignore[attr-defined]
                 block = torch.ops.aten.gelu_backward.grad_input(
-                    block, z[row, rows], grad_input=scratch[: rows.stop - rows.start]
+                    block, z[row, rows], grad_input=scratch[: len(block)]
                 )
-            for first, tap in taps:
-                part = _windows(x[row], first, tap.shape[0], rows, stride)
-                _of_taps(g_by_tap, first, stride).addmm_(block.t(), part)
-                if g_x is not None:
-                    g_part = _windows(g_x[row], first, tap.shape[0], rows, stride)
-                    torch.addmm(g_part, block, tap.t(), beta=float(first > 0), out=g_part)
+            products.backward(x[row], rows.start, block, None if g_x is None else g_x[row])
             if g_bias is not None:
                 g_bias += block.sum(0)
-        return g_x, g_by_tap.permute(0, 2, 1), g_bias, None, None
+        return g_x, products.weight_gradient(), g_bias, None, None
 
 
 class _LinearGELU(torch.autograd.Function):
@@ -139,7 +125,7 @@ class _LinearGELU(torch.autograd.Function):
         g_weight = torch.zeros_like(weight)
         scratch = g.new_empty(2, min(g.shape[1], _block_size()), g.shape[-1])
         for row, rows in _blocks(*g.shape[:2]):
-            z, block = scratch[:, : rows.stop - rows.start]
+            z, block = scratch[:, : len(g[row, rows])]
             torch.mm(x[row, rows], weight[row], out=z)
             torch.ops.aten.gelu_backward.grad_input(g[row, rows], z, grad_input=block)
             g_weight[row].addmm_(x[row, rows].t(), block)
@@ -156,29 +142,6 @@ def _blocks(batch: int, frames: int) -> Iterator[tuple[int, slice]]:
     for row in range(batch):
         for start in range(0, frames, size):
             yield row, slice(start, min(start + size, frames))
-
-
-def _by_tap(weight: Tensor) -> Tensor:
-    """[D, C, K] -> [D, K, C], contiguous."""
-    return weight.permute(0, 2, 1).contiguous()
-
-
-def _of_taps(by_tap: Tensor, first: int, stride: int) -> Tensor:
-    """Of [D, K, C], the taps from `first`, `stride` of them or fewer: a view [D, taps * C]."""
-    return by_tap.flatten(1)[:, first * by_tap.shape[2] : (first + stride) * by_tap.shape[2]]
-
-
-def _taps(weight: Tensor, stride: int) -> list[tuple[int, Tensor]]:
-    """(first tap, [taps * C, D]) of each product."""
-    by_tap = _by_tap(weight)
-    return [(first, _of_taps(by_tap, first, stride).t()) for first in range(0, weight.shape[2], stride)]
-
-
-def _windows(x: Tensor, first: int, width: int, rows: slice, stride: int) -> Tensor:
-    """What the taps from `first` see in [I, C] at each frame of `rows`: a view [rows, width]."""
-    step = stride * x.shape[1]
-    offset = x.storage_offset() + first * x.shape[1] + rows.start * step
-    return x.as_strided((rows.stop - rows.start, width), (step, 1), offset)
 
 
 def _zero_unwritten(g_x: Tensor, frames: int, kernel: int, stride: int) -> None:
