@@ -1,10 +1,16 @@
 """What all tests share: one thread, no deadlines, devices skipped where absent, the golden folder named."""
 
+import signal
+
 import hypothesis
 import pytest
 import torch
 
 import golden
+
+# A shell starts what it puts in the background with Ctrl-C ignored, and processes of ours would inherit that.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Property tests judge answers, not the speed of a shared machine.
 hypothesis.settings.register_profile("auricle", deadline=None, derandomize=True, print_blob=True)
