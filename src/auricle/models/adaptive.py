@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from auricle.models.config import LanguageModelConfig
+from auricle.models.cpu_matmul import Linear
 from auricle.models.dropout import Dropout
 
 
@@ -38,7 +39,7 @@ class AdaptiveInput(nn.Module):
         self.embeddings = nn.ModuleList()
         for i, (first, end) in enumerate(self.bands):
             width = band_width(config.input_dim, config.input_factor, i)
-            table, widen = nn.Embedding(end - first, width), nn.Linear(width, self.dim, bias=False)
+            table, widen = nn.Embedding(end - first, width), Linear(width, self.dim, bias=False)
             nn.init.normal_(table.weight, std=width**-0.5)
             nn.init.xavier_uniform_(widen.weight)
             self.embeddings.append(nn.Sequential(table, widen))
@@ -71,18 +72,18 @@ class AdaptiveSoftmax(nn.Module):
         self.dropout = Dropout(config.softmax_dropout)
         num_words = self.bands[0][1]
         self.head = (
-            nn.ModuleDict({"class_proj": nn.Linear(dim, num_tails, bias=False)})
+            nn.ModuleDict({"class_proj": Linear(dim, num_tails, bias=False)})
             if self.tied_words
-            else nn.Linear(dim, num_words + num_tails, bias=False)
+            else Linear(dim, num_words + num_tails, bias=False)
         )
         self.tail = nn.ModuleList()
         for i, (first, end) in enumerate(self.bands[1:], start=1):
             width = band_width(dim, config.softmax_factor, i)
             tail = nn.ModuleDict()
             if not self.tied_proj:
-                tail["0"] = nn.Linear(dim, width, bias=False)
+                tail["0"] = Linear(dim, width, bias=False)
             if not self.tied_words:
-                tail["2"] = nn.Linear(width, end - first, bias=False)
+                tail["2"] = Linear(width, end - first, bias=False)
             self.tail.append(tail)
         for weight in self.parameters():
             nn.init.xavier_uniform_(weight)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from auricle.models import cpu_conv
+from auricle.models import cpu_conv, cpu_matmul
 from auricle.models.config import ConvLayers
 from auricle.models.norm import MaskedGroupNorm
 
@@ -118,7 +118,7 @@ class ConvBlock(nn.Sequential):
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """[B, C_in, N_in] -> [B, C, N]; `lengths` int64 [B] counts the frames of the *output*."""
-        if cpu_conv.applies_to(x):
+        if cpu_matmul.applies_to(x):
             return self._by_products(x, lengths)
         x = self[0](x)
         x = self[2](x, lengths) if self.per_row else self[2](x)

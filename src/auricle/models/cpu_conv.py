@@ -14,20 +14,11 @@ import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
-from auricle.models.cpu_conv_products import products_of
+from auricle.models.cpu_conv_products import Products
+from auricle.models.cpu_matmul import product
 
 _BLOCK = 1024
 """Rows of a block, for each thread."""
-
-
-def applies_to(x: Tensor) -> bool:
-    """Whether `x` should come here: float32 on a CPU, being computed and not traced."""
-    return (
-        x.device.type == "cpu"
-        and x.dtype == torch.float32
-        and not torch.is_autocast_enabled("cpu")
-        and not torch.compiler.is_compiling()
-    )
 
 
 def conv1d(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, *, gelu: bool) -> Tensor:
@@ -66,15 +57,14 @@ class _Conv(torch.autograd.Function):
     def forward(
         ctx: FunctionCtx, x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, gelu: bool
     ) -> Tensor:
-        products = products_of(weight, stride, _block_size())
+        products = Products(weight, stride)
         y = x.new_empty(x.shape[0], (x.shape[1] - weight.shape[2]) // stride + 1, weight.shape[0])
         # Backward wants what the GELU was given.
         z = torch.empty_like(y) if gelu and any(ctx.needs_input_grad) else y  # type: ignore[attr-defined]
         for row, rows in _blocks(*y.shape[:2]):
-            block = z[row, rows]
-            products.forward(x[row], rows.start, block)
-            if bias is not None:
-                block += bias
+            block = products.forward(x[row], rows.start, rows.stop - rows.start, bias)
+            if z is not y or not gelu:
+                z[row, rows] = block
             if gelu:
                 torch.ops.aten.gelu.out(block, out=y[row, rows])
         ctx.save_for_backward(x, weight, z)
@@ -85,7 +75,7 @@ class _Conv(torch.autograd.Function):
     def backward(ctx: FunctionCtx, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, z = ctx.saved_tensors  # type: ignore[attr-defined]
         stride = ctx.stride  # type: ignore[attr-defined]
-        products = products_of(weight, stride, _block_size())
+        products = Products(weight, stride)
         g = gradients[0].contiguous()
         g_bias = g.new_zeros(g.shape[-1]) if ctx.has_bias else None  # type: ignore[attr-defined]
         g_x = None
@@ -114,8 +104,7 @@ class _LinearGELU(torch.autograd.Function):
         ctx.save_for_backward(x, weight)
         y = x.new_empty(*x.shape[:2], weight.shape[-1])
         for row, rows in _blocks(*y.shape[:2]):
-            block = torch.mm(x[row, rows], weight[row], out=y[row, rows])
-            torch.ops.aten.gelu_(block)
+            torch.ops.aten.gelu.out(product(x[row, rows], weight[row].t()), out=y[row, rows])
         return y
 
     @staticmethod
@@ -123,11 +112,9 @@ class _LinearGELU(torch.autograd.Function):
         x, weight = ctx.saved_tensors  # type: ignore[attr-defined]
         g = gradients[0]
         g_weight = torch.zeros_like(weight)
-        scratch = g.new_empty(2, min(g.shape[1], _block_size()), g.shape[-1])
         for row, rows in _blocks(*g.shape[:2]):
-            z, block = scratch[:, : len(g[row, rows])]
-            torch.mm(x[row, rows], weight[row], out=z)
-            torch.ops.aten.gelu_backward.grad_input(g[row, rows], z, grad_input=block)
+            z = product(x[row, rows], weight[row].t())
+            block = torch.ops.aten.gelu_backward.grad_input(g[row, rows], z, grad_input=z)
             g_weight[row].addmm_(x[row, rows].t(), block)
         return None, g_weight
 

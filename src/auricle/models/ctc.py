@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from auricle.models.adapters import CorpusKey
 from auricle.models.config import CTCConfig
+from auricle.models.cpu_matmul import Linear
 from auricle.models.dropout import Dropout
 from auricle.models.wav2vec2 import Features, Wav2Vec2
 
@@ -35,7 +36,7 @@ class Wav2Vec2CTC(nn.Module):
         self.config = config
         self.encoder = Wav2Vec2(config.encoder)
         self.final_dropout = Dropout(config.final_dropout)
-        self.proj = nn.Linear(config.encoder.encoder.dim, config.num_labels)
+        self.proj = Linear(config.encoder.encoder.dim, config.num_labels)
         nn.init.xavier_uniform_(self.proj.weight)
         nn.init.zeros_(self.proj.bias)
 

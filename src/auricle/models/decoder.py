@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from auricle.errors import UserError
 from auricle.models.config import DecoderConfig
+from auricle.models.cpu_matmul import Linear
 from auricle.models.dropout import Dropout, layers_to_run
 from auricle.models.transformer import ACTIVATIONS
 
@@ -88,7 +89,7 @@ class DecoderState:
 
 def xavier_linear(dim: int, gain: float = 1.0) -> nn.Linear:
     """A projection with fairseq's initial values for decoders."""
-    layer = nn.Linear(dim, dim)
+    layer = Linear(dim, dim)
     nn.init.xavier_uniform_(layer.weight, gain)
     nn.init.zeros_(layer.bias)
     return layer
@@ -134,8 +135,8 @@ class DecoderLayer(nn.Module):
         if memory:
             self.encoder_attn = Attention(config.dim, config.num_heads, config.attention_dropout)
             self.encoder_attn_layer_norm = nn.LayerNorm(config.dim)
-        self.fc1 = nn.Linear(config.dim, config.ffn_dim)
-        self.fc2 = nn.Linear(config.ffn_dim, config.dim)
+        self.fc1 = Linear(config.dim, config.ffn_dim)
+        self.fc2 = Linear(config.ffn_dim, config.dim)
         self.final_layer_norm = nn.LayerNorm(config.dim)
         self.dropout = Dropout(config.dropout)
         self.activation_dropout = Dropout(config.activation_dropout)
@@ -187,9 +188,7 @@ class Decoder(nn.Module):
         super().__init__()
         self.config = config
         self.embed_tokens = embed_tokens
-        self.project_in_dim = (
-            nn.Linear(embed_dim, config.dim, bias=False) if embed_dim != config.dim else None
-        )
+        self.project_in_dim = Linear(embed_dim, config.dim, bias=False) if embed_dim != config.dim else None
         self.embed_positions: nn.Embedding | None = None
         if config.positions == "learned":
             self.embed_positions = learned_positions(config.max_positions, config.dim)

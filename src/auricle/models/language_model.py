@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from auricle.models.adaptive import AdaptiveInput, AdaptiveSoftmax
 from auricle.models.config import LanguageModelConfig
+from auricle.models.cpu_matmul import Linear
 from auricle.models.decoder import Decoder, DecoderState, embedding
 
 
@@ -28,12 +29,12 @@ class TransformerLM(nn.Module):
             table = embedding(config.num_symbols, config.input_dim)
             self.decoder = Decoder(config.decoder, table, config.input_dim, memory=False)
         self.project_out_dim = (
-            nn.Linear(dim, config.output_dim, bias=False) if dim != config.output_dim else None
+            Linear(dim, config.output_dim, bias=False) if dim != config.output_dim else None
         )
         self.adaptive_softmax = AdaptiveSoftmax(config) if config.softmax_cutoffs else None
         self.output_projection: nn.Linear | None = None
         if not config.softmax_cutoffs and not config.tie_embeddings:
-            self.output_projection = nn.Linear(config.output_dim, config.num_symbols, bias=False)
+            self.output_projection = Linear(config.output_dim, config.num_symbols, bias=False)
             nn.init.normal_(self.output_projection.weight, std=config.output_dim**-0.5)
 
     @property

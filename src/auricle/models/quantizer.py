@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from auricle.models.config import QuantizerConfig
+from auricle.models.cpu_matmul import Linear
 from auricle.models.norm import MaskedGroupNorm
 from auricle.models.wav2vec_config import CodebooksConfig
 
@@ -88,13 +89,13 @@ class GumbelVectorQuantizer(nn.Module):
     @staticmethod
     def _projection(in_dim: int, config: QuantizerConfig, activation: type[nn.Module]) -> nn.Module:
         inner = in_dim * config.factor
-        out = nn.Linear(in_dim if config.depth == 1 else inner, config.num_codebooks * config.num_entries)
+        out = Linear(in_dim if config.depth == 1 else inner, config.num_codebooks * config.num_entries)
         if config.depth == 1:
             nn.init.normal_(out.weight)
             nn.init.zeros_(out.bias)
             return out
         hidden = (
-            nn.Sequential(nn.Linear(in_dim if i == 0 else inner, inner), activation())
+            nn.Sequential(Linear(in_dim if i == 0 else inner, inner), activation())
             for i in range(config.depth - 1)
         )
         return nn.Sequential(*hidden, out)

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from auricle.models.adapters import CorpusKey
 from auricle.models.config import Seq2SeqConfig
+from auricle.models.cpu_matmul import Linear
 from auricle.models.decoder import Decoder, DecoderState, Memory, embedding
 from auricle.models.dropout import Dropout
 from auricle.models.wav2vec2 import Features, Wav2Vec2
@@ -38,7 +39,7 @@ class Wav2Vec2Seq2Seq(nn.Module):
         dim, encoder_dim = config.decoder.dim, config.encoder.encoder.dim
         self.encoder = Wav2Vec2(config.encoder)
         self.final_dropout = Dropout(config.final_dropout)
-        self.proj = nn.Linear(encoder_dim, dim) if encoder_dim != dim else None
+        self.proj = Linear(encoder_dim, dim) if encoder_dim != dim else None
         if self.proj is not None:
             nn.init.xavier_uniform_(self.proj.weight)
             nn.init.zeros_(self.proj.bias)

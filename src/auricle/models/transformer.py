@@ -11,9 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from auricle.models import cpu_conv
+from auricle.models import cpu_attention, cpu_matmul
 from auricle.models.config import EncoderConfig
-from auricle.models.cpu_attention import dropout_attention
 from auricle.models.cpu_grouped_conv import grouped_conv1d
 from auricle.models.dropout import Dropout, dropout
 
@@ -23,7 +22,7 @@ ACTIVATIONS: dict[str, Activation] = {"gelu": F.gelu, "relu": F.relu, "swish": F
 
 def bert_linear(in_dim: int, out_dim: int, bias: bool = True) -> nn.Linear:
     """A linear layer with BERT's initial values: a normal weight of deviation 0.02, a bias of 0."""
-    layer = nn.Linear(in_dim, out_dim, bias=bias)
+    layer = cpu_matmul.Linear(in_dim, out_dim, bias=bias)
     nn.init.normal_(layer.weight, std=0.02)
     if bias:
         nn.init.zeros_(layer.bias)
@@ -48,7 +47,7 @@ class WeightNormConv(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, N] -> [B, C, N]: of an even kernel, which gives one frame more, without the last."""
         weight = torch._weight_norm(self.weight_v, self.weight_g, dim=2)
-        if cpu_conv.applies_to(x):
+        if cpu_matmul.applies_to(x):
             return grouped_conv1d(x.transpose(1, 2), weight, self.bias, self.groups).transpose(1, 2)
         y = F.conv1d(x, weight, self.bias, padding=self.padding, groups=self.groups)
         return y[..., : x.shape[-1]]
@@ -102,13 +101,14 @@ def attend(
     Returns:
         [B, H, N, D].
     """
+    worth_it = p > 0.0 or q.shape[2] * k.shape[2] >= cpu_attention.SMALLEST
+    if bias is None and p < 1.0 and worth_it and cpu_matmul.applies_to(q):
+        return cpu_attention.attention(q, k, v, key_mask, p)
     if p == 0.0 or q.device.type != "cpu":
         mask = key_mask
         if bias is not None:
             mask = bias if key_mask is None else bias.masked_fill(~key_mask, float("-inf"))
         return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=p)
-    if bias is None and q.dtype == torch.float32 and p < 1.0:
-        return dropout_attention(q, k, v, key_mask, p)
     scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
     if bias is not None:
         scores = scores + bias

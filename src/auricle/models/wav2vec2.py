@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from auricle.models.adapters import CorpusKey, adapter_of_each_row
 from auricle.models.config import Wav2Vec2Config
 from auricle.models.conv import ConvFeatureExtractor, GradientScale, num_frames, receptive_field
+from auricle.models.cpu_matmul import Linear
 from auricle.models.dropout import Dropout
 from auricle.models.encoder import Encoder
 from auricle.models.quantizer import GumbelVectorQuantizer, Quantized
@@ -105,7 +106,7 @@ class Wav2Vec2(nn.Module):
         self.layer_norm = nn.LayerNorm(channels)
         self.input_quantizer, self.project_inp = self._input_quantizer(channels)
         projects = channels != dim and self.input_quantizer is None
-        self.post_extract_proj = nn.Linear(channels, dim) if projects else None
+        self.post_extract_proj = Linear(channels, dim) if projects else None
         self.dropout_input = Dropout(config.dropout_input)
         self.mask_emb = nn.Parameter(torch.rand(dim))
         self.encoder = Encoder(config.encoder, config.reference_padding)
@@ -116,7 +117,7 @@ class Wav2Vec2(nn.Module):
             return None, None
         # One that quantizes the targets as well has their width.
         dim = config.dim or (self.config.final_dim if self.config.shares_quantizer else 0) or width
-        return GumbelVectorQuantizer(channels, dim, config), nn.Linear(dim, width)
+        return GumbelVectorQuantizer(channels, dim, config), Linear(dim, width)
 
     def num_frames(self, lengths: Count) -> Count:
         """Frames of clips of `lengths` samples (an int or int64 [B]); 0 below the receptive field."""
@@ -241,10 +242,10 @@ class Wav2Vec2Pretraining(Wav2Vec2):
         self.dropout_features = Dropout(config.dropout_features)
         self.quantizer = self._quantizer(channels, final_dim)
         target_dim = channels if config.quantizer is None else config.quantizer.dim or final_dim
-        self.project_q = nn.Linear(target_dim, final_dim)
-        glu = nn.Sequential(nn.Linear(final_dim, 2 * final_dim), nn.GLU())
+        self.project_q = Linear(target_dim, final_dim)
+        glu = nn.Sequential(Linear(final_dim, 2 * final_dim), nn.GLU())
         self.target_glu = glu if config.target_glu else None
-        self.final_proj = nn.Linear(dim, final_dim)
+        self.final_proj = Linear(dim, final_dim)
 
     def _quantizer(self, channels: int, final_dim: int) -> GumbelVectorQuantizer | None:
         config = self.config.quantizer

@@ -1,4 +1,4 @@
-"""Attention with dropout, some heads at a time, against the formula with the same draw."""
+"""Attention, some heads at a time, against the formula with the same draw."""
 
 import math
 
@@ -7,8 +7,7 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from auricle.models import cpu_attention
-from auricle.models.cpu_attention import dropout_attention
+from auricle.models import cpu_attention, cpu_matmul
 from auricle.models.dropout import keep_mask
 
 B, H, N, M, D = 2, 5, 9, 11, 4
@@ -23,12 +22,13 @@ def formula(q: Tensor, k: Tensor, v: Tensor, key_mask: Tensor | None, p: float) 
     scores = q @ k.transpose(-1, -2) / math.sqrt(D)
     if key_mask is not None:
         scores = scores.masked_fill(~key_mask, -math.inf)
-    return (scores.softmax(-1) * keep_mask(scores.shape, p) / (1 - p)) @ v
+    kept = keep_mask(scores.shape, p) / (1 - p) if p > 0 else 1.0
+    return (scores.softmax(-1) * kept) @ v
 
 
-@pytest.mark.parametrize("scores_at_a_time", [1, 2 * N * M, 2**18])
+@pytest.mark.parametrize("scores_at_a_time", [1, 2 * M, 2 * N * M, 2**18])
 @pytest.mark.parametrize("mask", MASKS)
-@pytest.mark.parametrize("p", [0.3, 1e-7])
+@pytest.mark.parametrize("p", [0.3, 0.0])
 def test_values_and_gradients(
     p: float, mask: str, scores_at_a_time: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -38,14 +38,30 @@ def test_values_and_gradients(
     leaves = [torch.randn(B, length, H, D, requires_grad=True) for length in (N, M, M)]
     results = []
     g = torch.randn(B, H, N, D)
-    for attention in (dropout_attention, formula):
+    for attend in (cpu_attention.attention, formula):
         torch.manual_seed(1)
-        y = attention(*(x.transpose(1, 2) for x in leaves), MASKS[mask], p)
+        y = attend(*(x.transpose(1, 2) for x in leaves), MASKS[mask], p)
         results.append((y, torch.autograd.grad(y, leaves, g)))
     assert_close(*results, rtol=1e-4, atol=1e-5)
 
 
 def test_large_scores_do_not_overflow() -> None:
     q = torch.full((1, 1, 3, 4), 1e3)
-    y = dropout_attention(q, q, torch.ones(1, 1, 3, 4), None, 1e-7)
+    y = cpu_attention.attention(q, q, torch.ones(1, 1, 3, 4), None, 0.0)
     assert_close(y, torch.ones(1, 1, 3, 4))
+
+
+@pytest.mark.parametrize("p", [0.3, 0.0])
+@pytest.mark.parametrize("products_from", [0, 2**40])
+def test_large_products_and_small_ones(p: float, products_from: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cpu_matmul, "SMALLEST", products_from)
+    test_values_and_gradients(p, "rows", 2**18, monkeypatch)
+
+
+def test_a_query_that_may_look_at_nothing_gets_zeros() -> None:
+    q = torch.randn(1, 1, 3, 4, requires_grad=True)
+    nothing = torch.zeros(1, 1, 1, 3, dtype=torch.bool)
+    y = cpu_attention.attention(q, q, q, nothing, 0.0)
+    y.sum().backward()
+    assert_close(y, torch.zeros_like(y))
+    assert torch.isfinite(q.grad).all()

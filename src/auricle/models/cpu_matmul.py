@@ -1,0 +1,95 @@
+"""Matrix products in float32 on a CPU, by oneDNN.
+
+torch gives them to MKL, which on processors of other makers than Intel runs at less than half the rate of
+oneDNN (docs/decisions/0006-products-by-onednn.md). The operator used here is the one that torch's compiler
+emits for linear layers; a build of torch without it falls back on `torch.addmm`.
+
+Legend: M rows, K values of each, N outputs.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import FunctionCtx
+from torch.nn import functional as F
+
+_available = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+_onednn = getattr(torch.ops.mkldnn, "_linear_pointwise", None) if _available else None
+
+SMALLEST = 2**19
+"""Multiplications from which on starting oneDNN is worth it: ten microseconds of work."""
+
+
+def applies_to(x: Tensor) -> bool:
+    """Whether `x` should come here: float32 on a CPU, being computed and not traced."""
+    return (
+        x.device.type == "cpu"
+        and x.dtype == torch.float32
+        and not torch.is_autocast_enabled("cpu")
+        and not torch.compiler.is_compiling()
+    )
+
+
+def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """`x @ weight.T + bias`, without a gradient.
+
+    Args:
+        x: [M, K] float32; rows or columns may lie apart.
+        weight: [N, K] float32; copied where rows lie apart.
+        bias: [N] or None.
+
+    Returns:
+        [M, N], contiguous.
+    """
+    if _onednn is None or x.shape[0] * weight.numel() < SMALLEST:
+        return torch.mm(x, weight.t()) if bias is None else torch.addmm(bias, x, weight.t())
+    return _onednn(_apart(x), _dense(weight), bias, "none", [], "")  # type: ignore[no-any-return]
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """As `torch.nn.functional.linear`: [..., K] float32 -> [..., N]."""
+    return _Linear.apply(x, weight, bias)  # type: ignore[no-any-return,no-untyped-call]
+
+
+class Linear(nn.Linear):
+    """A linear layer whose products, forwards and backwards, are those of this file where they apply."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[..., K] -> [..., N]."""
+        if applies_to(x):
+            return linear(x, self.weight, self.bias)
+        return F.linear(x, self.weight, self.bias)
+
+
+class _Linear(torch.autograd.Function):
+    """See `linear`."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        rows = x.reshape(-1, x.shape[-1])
+        ctx.save_for_backward(rows, weight)
+        ctx.shape = x.shape  # type: ignore[attr-defined]
+        return product(rows, weight, bias).view(*x.shape[:-1], len(weight))
+
+    @staticmethod
+    def backward(ctx: FunctionCtx, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        rows, weight = ctx.saved_tensors  # type: ignore[attr-defined]
+        of_x, of_weight, of_bias = ctx.needs_input_grad  # type: ignore[attr-defined]
+        g = gradients[0].reshape(-1, len(weight))
+        return (
+            product(g, weight.t()).view(ctx.shape) if of_x else None,  # type: ignore[attr-defined]
+            product(g.t(), rows.t()) if of_weight else None,
+            g.sum(0) if of_bias else None,
+        )
+
+
+def _dense(weight: Tensor) -> Tensor:
+    """A weight as oneDNN has a fast product for: without gaps between rows, or else between columns."""
+    return weight if weight.is_contiguous() or weight.t().is_contiguous() else weight.contiguous()
+
+
+def _apart(x: Tensor) -> Tensor:
+    """Rows as oneDNN can read them: neighbours in one direction, no place of memory read twice."""
+    (rows, columns), (down, right) = x.shape, x.stride()
+    by_rows = right == 1 and down >= columns
+    by_columns = down == 1 and right >= rows
+    return x if by_rows or by_columns else x.contiguous()

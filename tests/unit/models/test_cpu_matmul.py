@@ -1,0 +1,83 @@
+"""Products by oneDNN against torch's, for every layout of the arguments."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.testing import assert_close
+
+from auricle.models import cpu_matmul
+
+
+def layouts(rows: int, columns: int) -> dict[str, Tensor]:
+    return {
+        "dense": torch.randn(rows, columns),
+        "transposed": torch.randn(columns, rows).t(),
+        "rows apart": torch.randn(rows, 2 * columns)[:, :columns],
+        "columns apart": torch.randn(columns, 2 * rows)[:, :rows].t(),
+        "every other value": torch.randn(rows, 2 * columns)[:, ::2],
+        "one row again and again": torch.randn(1, columns).expand(rows, columns),
+        "overlapping rows": torch.randn(rows + columns).as_strided((rows, columns), (1, 1)),
+    }
+
+
+@pytest.fixture(params=[1, 2**40], ids=["oneDNN", "small"])
+def either_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cpu_matmul, "SMALLEST", request.param)
+
+
+@pytest.mark.usefixtures("either_way")
+@pytest.mark.parametrize("of_x", layouts(1, 1))
+@pytest.mark.parametrize("of_weight", layouts(1, 1))
+def test_every_layout(of_x: str, of_weight: str) -> None:
+    torch.manual_seed(0)
+    x, weight = layouts(12, 8)[of_x], layouts(5, 8)[of_weight]
+    for bias in (None, torch.randn(5)):
+        expected = x.double() @ weight.double().t() + (0.0 if bias is None else bias.double())
+        y = cpu_matmul.product(x, weight, bias)
+        assert y.is_contiguous()
+        assert_close(y.double(), expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.usefixtures("either_way")
+@pytest.mark.parametrize("shape", [(6,), (7, 6), (2, 3, 6), (0, 6)])
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_linear_layer_gives_the_values_and_gradients_of_torchs(shape: tuple[int, ...], bias: bool) -> None:
+    torch.manual_seed(0)
+    ours, theirs = cpu_matmul.Linear(6, 4, bias=bias), nn.Linear(6, 4, bias=bias)
+    theirs.load_state_dict(ours.state_dict())
+    x = torch.randn(shape, requires_grad=True)
+    results = []
+    for layer in (ours, theirs):
+        y = layer(x)
+        results.append((y, torch.autograd.grad(y.square().sum(), [x, *layer.parameters()])))
+    assert_close(*results, rtol=1e-5, atol=1e-5)
+
+
+def test_frozen_weights_get_no_gradient_and_inputs_need_none() -> None:
+    layer = cpu_matmul.Linear(3, 2)
+    layer.weight.requires_grad_(False)
+    layer(torch.randn(4, 3)).sum().backward()
+    assert layer.weight.grad is None and layer.bias.grad is not None
+
+
+def test_without_the_operator_the_product_is_torchs(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, weight = torch.randn(64, 128), torch.randn(96, 128)
+    expected = cpu_matmul.product(x, weight)
+    monkeypatch.setattr(cpu_matmul, "_onednn", None)
+    assert_close(cpu_matmul.product(x, weight), expected, rtol=1e-5, atol=1e-4)
+
+
+def test_products_are_float32_in_earnest() -> None:
+    # Not rounded to fewer bits on the way, as tf32 and bfloat16 would be.
+    torch.manual_seed(0)
+    x, weight = torch.randn(256, 512), torch.randn(256, 512)
+    error = (cpu_matmul.product(x, weight) - (x.double() @ weight.double().t())).abs().max()
+    assert error < 2e-4
+
+
+def test_only_float32_on_a_cpu_comes_here() -> None:
+    x = torch.zeros(1)
+    assert cpu_matmul.applies_to(x)
+    assert not cpu_matmul.applies_to(x.double()) and not cpu_matmul.applies_to(x.to("meta"))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert not cpu_matmul.applies_to(x)
