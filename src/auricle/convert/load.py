@@ -43,6 +43,7 @@ def load(
         UserError: It is missing, damaged, not a checkpoint or of an unknown family, or the dictionary is not
             the model's.
     """
+    map_location = _device(map_location)
     path = resolve_folder(Path(path))
     if not path.exists():
         raise UserError(f"{path} does not exist{_nearest(path)}")
@@ -61,6 +62,15 @@ def load(
     loaded = _with_mask(loaded)
     _check_dictionary(loaded, given=dictionary is not None)
     return loaded
+
+
+def _device(name: str | torch.device) -> torch.device:
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError):  # no such kind of device; none of that kind here
+        raise UserError(
+            f"map_location={name}: there is no such device; use cpu, or cuda where there is one"
+        ) from None
 
 
 def _load_archive(path: Path, map_location: str | torch.device) -> Loaded:

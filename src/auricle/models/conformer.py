@@ -106,7 +106,7 @@ class EspnetAttention(nn.Module):
 
     def heads(self, x: Tensor) -> Tensor:
         """[B, N, C] -> [B, H, N, D]."""
-        return x.view(*x.shape[:2], self.num_heads, -1).transpose(1, 2)
+        return x.view(*x.shape[:2], self.num_heads, x.shape[2] // self.num_heads).transpose(1, 2)
 
     def attend(
         self, q: Tensor, k: Tensor, x: Tensor, key_mask: Tensor | None, bias: Tensor | None = None

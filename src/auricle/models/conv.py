@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from auricle.errors import UserError
 from auricle.models import cpu_conv, cpu_matmul
 from auricle.models.config import ConvLayers
 from auricle.models.norm import MaskedGroupNorm
@@ -47,6 +48,26 @@ def hop(layers: ConvLayers) -> int:
     for _, _, stride in layers:
         samples *= stride
     return samples
+
+
+def check_lengths(waveforms: Tensor, lengths: Tensor | None) -> None:
+    """Refuse lengths [B] that waveforms [B, T] cannot have; on a CPU only, where looking costs nothing.
+
+    Raises:
+        UserError: One is negative or past T, or there is not one a row.
+    """
+    if lengths is None or lengths.device.type != "cpu" or torch.compiler.is_compiling():
+        return
+    if lengths.shape != waveforms.shape[:1]:
+        raise UserError(
+            f"lengths has shape {list(lengths.shape)} for {len(waveforms)} waveforms: give one for each"
+        )
+    wrong = [length for length in lengths.tolist() if not 0 <= length <= waveforms.shape[1]]
+    if wrong:
+        raise UserError(
+            f"a length of {wrong[0]} for waveforms of {waveforms.shape[1]} samples: "
+            "lengths count the samples of each row, padding left out"
+        )
 
 
 class GradientScale(torch.autograd.Function):
@@ -213,13 +234,15 @@ class ConvFeatureExtractor(nn.Module):
         """Latent features.
 
         Args:
-            waveforms: [B, T] float32, 16 kHz, at least `receptive_field` samples.
+            waveforms: [B, T] float32, 16 kHz.
             lengths: int64 [B], in samples; None where nothing is padded. What stands past them is not heard,
                 whatever it is.
 
         Returns:
-            [B, C, N]; frames past an utterance's length hold nothing of use.
+            [B, C, N], N = 0 below the receptive field; frames past an utterance's length hold nothing of use.
         """
+        if waveforms.shape[1] < receptive_field(self.layers):
+            return waveforms.new_zeros(len(waveforms), self.out_channels, 0)
         if lengths is not None:
             # Zeros, not only a mask over what follows: a NaN would pass through any product with 0.
             padding = torch.arange(waveforms.shape[1], device=waveforms.device) >= lengths[:, None]

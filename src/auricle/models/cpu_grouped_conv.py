@@ -87,7 +87,7 @@ def _correlate(x: Tensor, weight: Tensor, groups: int, before: int) -> Tensor:
 
 def _by_group(x: Tensor, groups: int) -> Tensor:
     """[B, N, C] -> [B, G, N, W], a view where the layout allows one."""
-    return x.reshape(*x.shape[:2], groups, -1).transpose(1, 2)
+    return x.reshape(*x.shape[:2], groups, x.shape[2] // groups).transpose(1, 2)
 
 
 def _rows_of_groups(

@@ -133,7 +133,7 @@ class SelfAttention(nn.Module):
     def forward(self, x: Tensor, key_mask: Tensor | None) -> Tensor:
         """[B, N, C] -> [B, N, C]; `key_mask` bool [B, 1, 1, N], True where a key may be looked at."""
         q, k, v = (
-            proj(x).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+            proj(x).unflatten(-1, (self.num_heads, x.shape[-1] // self.num_heads)).transpose(1, 2)
             for proj in (self.q_proj, self.k_proj, self.v_proj)
         )
         y = attend(q, k, v, key_mask, self.dropout if self.training else 0.0)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from auricle.models.config import QuantizerConfig
-from auricle.models.conv import hop, num_frames, receptive_field
+from auricle.models.conv import check_lengths, hop, num_frames, receptive_field
 from auricle.models.dropout import Dropout
 from auricle.models.quantizer import GumbelVectorQuantizer, KMeansVectorQuantizer, Quantized
 from auricle.models.wav2vec_config import CodebooksConfig, ConvLayers, Wav2VecConfig
@@ -169,6 +169,7 @@ class Wav2Vec(nn.Module):
             lengths: int64 [B], samples of each row; None: nothing is padded.
             draws: Distractors and noise.
         """
+        check_lengths(waveforms, lengths)
         shortfall = receptive_field(self.config.conv_layers) - waveforms.shape[1]
         if shortfall > 0:
             if lengths is None:

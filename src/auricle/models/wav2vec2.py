@@ -17,7 +17,13 @@ from torch.nn import functional as F
 
 from auricle.models.adapters import CorpusKey, adapter_of_each_row
 from auricle.models.config import Wav2Vec2Config
-from auricle.models.conv import ConvFeatureExtractor, GradientScale, num_frames, receptive_field
+from auricle.models.conv import (
+    ConvFeatureExtractor,
+    GradientScale,
+    check_lengths,
+    num_frames,
+    receptive_field,
+)
 from auricle.models.cpu_matmul import Linear
 from auricle.models.dropout import Dropout
 from auricle.models.encoder import Encoder
@@ -152,7 +158,8 @@ class Wav2Vec2(nn.Module):
             `Features`; `lengths` there counts frames. Clips shorter than the receptive field have none.
 
         Raises:
-            UserError: The model has adapters for several corpora and `corpus_key` names none of them.
+            UserError: A length is not that of a row, or the model has adapters for several corpora and
+                `corpus_key` names none of them.
         """
         latent, frames = self._latent(waveforms, lengths)
         features, frames = self._normalise(latent, frames)
@@ -166,6 +173,7 @@ class Wav2Vec2(nn.Module):
 
     def _latent(self, waveforms: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Latent features [B, C, N], at least one frame wide, and their lengths in frames."""
+        check_lengths(waveforms, lengths)
         shortfall = receptive_field(self.config.conv_layers) - waveforms.shape[1]
         if shortfall > 0:
             if lengths is None:
