@@ -183,7 +183,8 @@ def _labels(given: str, source: Path, clips: "Sequence[Clip]") -> list[str]:
     """
     from auricle.textfile import read_lines
 
-    path = next((path for path in (Path(given), source.with_suffix(f".{given}")) if path.is_file()), None)
+    of_the_split = f"{os.fspath(source).removesuffix('.tsv')}.{given}"
+    path = next((path for path in (given, of_the_split) if os.path.isfile(path)), None)
     if path is None:
         files = [f"{os.path.splitext(clip.path)[0]}.{given}" for clip in clips]
         return [next(iter(read_lines(file)), "") for file in files]

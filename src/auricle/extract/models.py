@@ -12,6 +12,7 @@ from torch import Tensor
 from auricle.convert.loaded import Loaded
 from auricle.errors import UserError
 from auricle.extract.stream import Hearing, Values
+from auricle.models.config import EncoderConfig
 from auricle.models.conv import hop, receptive_field
 from auricle.models.ctc import Wav2Vec2CTC
 from auricle.models.quantizer import GumbelVectorQuantizer, KMeansVectorQuantizer
@@ -46,12 +47,12 @@ class Choice:
 
 
 def encoder_of(loaded: Loaded) -> Encoder:
-    """The part of a model that hears.
+    """The part of a model that hears, in evaluation mode.
 
     Raises:
         UserError: It is a model of text.
     """
-    model = loaded.model
+    model = loaded.model.eval()
     if isinstance(model, Wav2Vec2CTC | Wav2Vec2Seq2Seq):
         return model.encoder
     if isinstance(model, Wav2Vec | Wav2Vec2):
@@ -210,8 +211,22 @@ def _check_choice(encoder: Encoder, choice: Choice) -> None:
         if choice.corpus_key is not None:
             raise UserError("wav2vec 1.0 and vq-wav2vec have no adapters: leave --corpus-key out")
         return
+    _check_corpus_key(encoder.config.encoder, choice.corpus_key)
     count = encoder.config.encoder.num_layers
     if isinstance(choice.layer, int) and not 0 <= choice.layer < count:
         raise UserError(f"--layer {choice.layer}: this model has the layers 0 to {count - 1}")
     if choice.layer_weights and len(choice.layer_weights) != count:
         raise UserError(f"{len(choice.layer_weights)} --layer-weights: this model has {count} layers")
+
+
+def _check_corpus_key(config: EncoderConfig, corpus_key: int | None) -> None:
+    if config.layer_type != "trf_adp":
+        if corpus_key is not None:
+            raise UserError("this model has no adapters: leave --corpus-key out")
+        return
+    count = config.num_adapters
+    missing = corpus_key is None and count > 1
+    if missing or (corpus_key or 0) >= count:
+        raise UserError(
+            f"this model has adapters for {count} corpora: give --corpus-key from 0 to {count - 1}"
+        )

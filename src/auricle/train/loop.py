@@ -311,9 +311,7 @@ class Trainer:
         kept = [update_name(self.progress.num_updates)] if keep else []
         # `last` comes last: a run killed in between goes on from the one before, and does all of it again.
         first, *others = (*kept, *([BEST] if best else []), LAST)
-        save_checkpoint(
-            checkpoints / first, self.model, self.model.config, self.dictionary, self._state(log)
-        )
+        save_checkpoint(checkpoints / first, self.model, self.model.config, self.dictionary, self._state(log))
         for name in others:
             copy_checkpoint(checkpoints / first, checkpoints / name)
         if keep:
