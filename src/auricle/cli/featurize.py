@@ -25,7 +25,7 @@ FAIRSEQ_EXTENSION = "wav"
 Words = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[PATH]...",
+        metavar="PATH",
         help="Audio files, folders, manifests (.tsv), archive.zip:offset:length; after --split, more splits.",
         show_default=False,
     ),

@@ -27,7 +27,7 @@ TRAINING = "train"
 Words = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[MANIFEST]...",
+        metavar="MANIFEST",
         help="Manifests (.tsv) or folders, each a split of its own name; after --split, more splits.",
         show_default=False,
     ),

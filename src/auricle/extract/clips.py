@@ -40,6 +40,8 @@ def clips_in(source: str, extensions: Sequence[str]) -> list[Clip]:
         manifest = read_manifest(source)
         if not manifest.entries:
             raise UserError(f"{source}: lists no recordings")
+        if not manifest.root.is_dir() and not os.path.exists(manifest.full_path(manifest.entries[0])):
+            raise UserError(f"{source}:1: there is no folder {manifest.root}: write there where the audio is")
         return [Clip(key_of(entry.path), manifest.full_path(entry)) for entry in manifest.entries]
     if os.path.isdir(source):
         return _clips_in_folder(source, extensions)

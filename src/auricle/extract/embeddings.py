@@ -52,7 +52,8 @@ class EmbeddingWriter:
         self._rate = frame_rate(encoder_of(loaded))
         self._source = loaded.source
         self._settings = {
-            "fingerprint": fingerprint(loaded.model),
+            "weights": fingerprint(loaded.model),
+            "normalize": self._embedder.hearing.normalize,
             "format": format_name,
             "rate": self._rate,
             **asdict(choice),

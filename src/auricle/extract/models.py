@@ -165,14 +165,15 @@ class Tokenizer:
         return values
 
     def _codes(self, waveforms: Tensor, lengths: Tensor | None) -> Tensor:
-        """int64 [B, N, G]."""
+        """int64 [B, N, G]; -1 where the features are no numbers, of which any entry would be the nearest."""
         encoder = self._encoder
         if isinstance(encoder, Wav2Vec):
             z = encoder.feature_extractor(waveforms, lengths)
         else:
             z = encoder.latent_features(waveforms, lengths).transpose(1, 2)
         frames = None if lengths is None else encoder.num_frames(lengths)
-        return self._quantizer.forward_idx(z, frames)[1]
+        _, codes = self._quantizer.forward_idx(z, frames)
+        return codes.masked_fill(~z.isfinite().all(1)[..., None], -1)
 
 
 def _placed(encoder: Encoder, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor | None]:

@@ -16,7 +16,6 @@ from torch import Tensor
 
 from auricle import audio
 from auricle.decode.emissions import length_batches, pad
-from auricle.errors import UserError
 from auricle.extract.clips import Clip
 
 WINDOW_BATCHES = 4
@@ -55,7 +54,10 @@ class Extractor(Protocol):
         """What it wants to be given."""
 
     def __call__(self, waveforms: Tensor, lengths: Tensor) -> Sequence[Values]:
-        """[B, T] float32 and int64 [B] samples, on the CPU, to one array a row, without padding."""
+        """[B, T] float32 and int64 [B] samples, on the CPU, to one array a row, without padding.
+
+        Codes of what is not a number are negative.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +82,6 @@ def extract(clips: Iterable[Clip], extractor: Extractor, *, max_tokens: int) -> 
         clips: Read as they are needed.
         extractor: The model.
         max_tokens: Samples in a batch, padding included; a longer recording stands alone.
-
-    Raises:
-        UserError: The model gives values that are not numbers.
     """
     window: list[tuple[Clip, Tensor | str]] = []
     samples = 0
@@ -129,11 +128,9 @@ def _results(
         made.update((usable[i][0], value) for i, value in zip(batch, values, strict=True))
     for place, (clip, recording) in enumerate(window):
         result = recording if isinstance(recording, str) else made[place]
-        if isinstance(result, str):
-            yield Extracted(clip, None, result)
-        else:
-            _check_finite(clip, result)
-            yield Extracted(clip, result)
+        if not isinstance(result, str) and not _is_sound(result):
+            result = "the model gives values that are not numbers (are all its weights sound?)"
+        yield Extracted(clip, None, result) if isinstance(result, str) else Extracted(clip, result)
 
 
 def _computed(recordings: Sequence[Tensor], extractor: Extractor) -> list[Values | str]:
@@ -149,10 +146,6 @@ def _computed(recordings: Sequence[Tensor], extractor: Extractor) -> list[Values
     return _computed(recordings[:half], extractor) + _computed(recordings[half:], extractor)
 
 
-def _check_finite(clip: Clip, values: Values) -> None:
-    """A number that is none would spoil whatever is learnt from it: stop instead."""
-    if not np.isfinite(values).all():
-        raise UserError(
-            f"the model gives values that are not numbers for {clip.path}: its weights are damaged or its "
-            "training diverged; take an earlier checkpoint"
-        )
+def _is_sound(values: Values) -> bool:
+    """Whether there is nothing in it that would spoil what is learnt from it."""
+    return bool(np.isfinite(values).all()) and not (values.dtype.kind == "i" and bool((values < 0).any()))

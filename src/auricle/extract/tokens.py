@@ -58,11 +58,13 @@ def write_tokens(
         on_progress: Told how many utterances more are done.
 
     Raises:
-        UserError: The model has no quantizer, what is there was made otherwise, or the disk is full.
+        UserError: The model has no quantizer, what is there was made otherwise, no recording can be used, or
+            the disk is full.
     """
     tokenizer = Tokenizer(loaded, max_size)
     settings = {
-        "fingerprint": fingerprint(loaded.model),
+        "weights": fingerprint(loaded.model),
+        "normalize": tokenizer.hearing.normalize,
         "recordings": list_fingerprint(clips),
         "max_size": max_size,
     }
@@ -75,13 +77,18 @@ def write_tokens(
         on_progress(done)
         if done:
             _logger.info("%s: going on after %d of %d utterances", target, done, len(clips))
+        usable = done > 0
         for result in extract(clips[done:], tokenizer, max_tokens=max_tokens):
             if result.values is None:
                 _logger.warning("set aside %s: %s: its line is empty", result.clip.path, result.reason)
             line = "" if result.values is None else line_of(result.values)
+            usable = usable or bool(line)
             stream.write(f"{line}\n".encode())
             stream.flush()
             on_progress(1)
+        if not usable:
+            stream.truncate(0)
+            raise UserError(f"none of the {len(clips)} recordings of {target} can be used, see above")
     return count_lines(target)
 
 

@@ -49,6 +49,11 @@ def test_what_is_not_there_is_said(tmp_path: Path) -> None:
         clips_in(str(tmp_path), ["flac", ".mp3"])
     with pytest.raises(UserError, match=r"m\.tsv: lists no recordings"):
         clips_in(str(tmp_path / "m.tsv"), ["wav"])
+    (tmp_path / "m.tsv").write_text("/not/there\n0.wav\t800\n")
+    with pytest.raises(UserError, match=r"m\.tsv:1: there is no folder /not/there"):
+        clips_in(str(tmp_path / "m.tsv"), ["wav"])
+    (tmp_path / "m.tsv").write_text(f"/not/there\n{tmp_path}/0.wav\t800\n")
+    assert [clip.path for clip in clips_in(str(tmp_path / "m.tsv"), ["wav"])] == [f"{tmp_path}/0.wav"]
 
 
 def test_two_recordings_for_one_place_are_refused() -> None:

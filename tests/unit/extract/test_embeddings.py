@@ -73,7 +73,7 @@ def test_embeddings_of_two_kinds_are_not_mixed(clips: list[Clip], tmp_path: Path
         (MODEL, Choice(), "npy", "layer was 0, now None"),
         (MODEL, Choice(layer_weights=(2.0,)), "npy", "layer was 0"),
         (MODEL, Choice(layer=0), "safetensors", "format was npy, now safetensors"),
-        (tiny_recogniser(seed=1), Choice(layer=0), "npy", "fingerprint was"),
+        (tiny_recogniser(seed=1), Choice(layer=0), "npy", "weights was"),
     ]:
         writer = EmbeddingWriter(model, choice, name)  # type: ignore[arg-type]
         with pytest.raises(UserError, match=rf"made otherwise \({reason}.*choose another folder"):

@@ -39,6 +39,12 @@ def wav2vec(name: str) -> Loaded:
 MODELS = {
     "pre-trained": encoder(),
     "recogniser": recogniser(),
+    **{
+        f"conformer {positions}": encoder(
+            replace(CONFIG, encoder=replace(CONFIG.encoder, layer_type="conformer", positions=positions))
+        )
+        for positions in ("abs", "rope", "rel_pos")
+    },
     "cropping": encoder(replace(CONFIG, crop_seq_to_multiple=3)),
     **{name: wav2vec(name) for name in LAYOUTS},
 }
@@ -189,3 +195,11 @@ def test_models_without_codes_are_refused(name: str) -> None:
 def test_models_of_text_are_refused() -> None:
     with pytest.raises(UserError, match="a model of text"):
         Embedder(loaded_of(build_model(ROBERTA)), Choice())
+
+
+def test_codes_of_what_is_no_number_are_none() -> None:
+    loaded = wav2vec("gumbel")
+    assert isinstance(loaded.model, Wav2Vec)
+    loaded.model.feature_extractor.conv_layers[0][0].weight.data[0] = float("nan")  # type: ignore[index]
+    (codes,) = Tokenizer(loaded)(torch.randn(1, 1600), torch.tensor([1600]))
+    assert (codes < 0).all()
