@@ -238,7 +238,7 @@ def _split_group(root: Path, name: str, output: Path, extensions: Sequence[str])
     if folder.is_dir():
         taken = {f".{extension.lstrip('.').lower()}" for extension in extensions} | EXTENSIONS
         files = sorted(path for path in folder.iterdir() if path.is_file())
-        labels = [path for path in files if path.suffix.lower() not in taken]
+        labels = [path for path in files if path.suffix.lower() not in taken and path.name[0] != "."]
         return Group(output / name, clips_in(str(folder), extensions), labels)
     if not manifest.is_file():
         raise UserError(f"--split {name}: there is neither a folder {folder} nor a manifest {manifest}")

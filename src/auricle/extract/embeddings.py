@@ -105,7 +105,7 @@ class EmbeddingWriter:
     ) -> int:
         """Gives the number of recordings that could not be used."""
         set_aside = 0
-        for result in extract(clips, self._embedder, max_tokens=max_tokens):
+        for result in extract(clips, self._embedder, max_tokens=max_tokens, in_order=False):
             if result.values is None:
                 set_aside += 1
                 _logger.warning("set aside %s: %s", result.clip.path, result.reason)

@@ -1,4 +1,4 @@
-"""Many recordings through a model: read ahead, batched by length, given back one by one and in order.
+"""Many recordings through a model: read ahead, batched by length, given back one by one.
 
 What is held in memory is some batches, however many recordings there are.
 """
@@ -75,24 +75,34 @@ class Extracted:
     reason: str = ""
 
 
-def extract(clips: Iterable[Clip], extractor: Extractor, *, max_tokens: int) -> Iterator[Extracted]:
-    """Runs a model over recordings, one result a clip, in order.
+def extract(
+    clips: Iterable[Clip], extractor: Extractor, *, max_tokens: int, in_order: bool = True
+) -> Iterator[Extracted]:
+    """Runs a model over recordings, one result a clip.
 
     Args:
         clips: Read as they are needed.
         extractor: The model.
         max_tokens: Samples in a batch, padding included; a longer recording stands alone.
+        in_order: Results come in the order of the clips; else a batch at a time, so that no more than one
+            batch of them is held.
     """
     window: list[tuple[Clip, Tensor | str]] = []
     samples = 0
+
+    def results() -> Iterator[Extracted]:
+        made = _results(window, extractor, max_tokens)
+        placed = sorted(made, key=lambda result: result[0]) if in_order else made
+        return (result for _, result in placed)
+
     with closing(_read_ahead(clips, extractor.hearing)) as recordings:
         for clip, recording in recordings:
             window.append((clip, recording))
             samples += len(recording) if isinstance(recording, Tensor) else 0
             if samples >= WINDOW_BATCHES * max_tokens:
-                yield from _results(window, extractor, max_tokens)
+                yield from results()
                 window, samples = [], 0
-    yield from _results(window, extractor, max_tokens)
+    yield from results()
 
 
 def _read_ahead(clips: Iterable[Clip], hearing: Hearing) -> Generator[tuple[Clip, Tensor | str], None, None]:
@@ -120,17 +130,27 @@ def _read(clip: Clip, hearing: Hearing) -> Tensor | str:
 
 def _results(
     window: Sequence[tuple[Clip, Tensor | str]], extractor: Extractor, max_tokens: int
-) -> Iterator[Extracted]:
-    usable = [(place, clip) for place, (_, clip) in enumerate(window) if isinstance(clip, Tensor)]
-    made: dict[int, Values | str] = {}
-    for batch in length_batches([len(samples) for _, samples in usable], max_tokens):
-        values = _computed([usable[i][1] for i in batch], extractor)
-        made.update((usable[i][0], value) for i, value in zip(batch, values, strict=True))
+) -> Iterator[tuple[int, Extracted]]:
+    """Places in the window, and what became of them; a batch at a time."""
+    usable = []
     for place, (clip, recording) in enumerate(window):
-        result = recording if isinstance(recording, str) else made[place]
-        if not isinstance(result, str) and not _is_sound(result):
-            result = "the model gives values that are not numbers (are all its weights sound?)"
-        yield Extracted(clip, None, result) if isinstance(result, str) else Extracted(clip, result)
+        if isinstance(recording, str):
+            yield place, Extracted(clip, None, recording)
+        else:
+            usable.append((place, clip, recording))
+    for batch in length_batches([len(samples) for _, _, samples in usable], max_tokens):
+        made = _computed([usable[i][2] for i in batch], extractor)
+        for i, values in zip(batch, made, strict=True):
+            place, clip, _ = usable[i]
+            yield place, _judged(clip, values)
+
+
+def _judged(clip: Clip, values: Values | str) -> Extracted:
+    if isinstance(values, str):
+        return Extracted(clip, None, values)
+    if not _is_sound(values):
+        return Extracted(clip, None, "the model gives values that are not numbers (are its weights sound?)")
+    return Extracted(clip, values)
 
 
 def _computed(recordings: Sequence[Tensor], extractor: Extractor) -> list[Values | str]:

@@ -44,6 +44,14 @@ def test_results_come_in_order_and_are_what_each_recording_gives_alone(tmp_path:
         np.testing.assert_allclose(result.values, alone.values, rtol=1e-6)
 
 
+def test_out_of_order_results_come_a_batch_at_a_time(tmp_path: Path) -> None:
+    clips = recordings(tmp_path, [500, 90, 1200, 5, 700])
+    model = Sums()
+    results = extract(clips, model, max_tokens=1300, in_order=False)
+    assert [next(results).clip.key, next(results).clip.key] == ["3", "2"] and len(model.batches) == 1
+    assert sorted(result.clip.key for result in results) == ["0", "1", "4"]
+
+
 def test_what_cannot_be_used_is_a_value_in_its_place(tmp_path: Path) -> None:
     clips = recordings(tmp_path, [500, 9, 300])
     (tmp_path / "junk.wav").write_text("junk")
