@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from auricle.errors import UserError
 from auricle.manifest import extensions_in, find, read_manifest
 
-_SLICE = re.compile(r"(?P<archive>.+)\.zip:(?P<offset>\d+):(?P<length>\d+)", re.IGNORECASE)
+_SLICE = re.compile(r"(?P<archive>.+):(?P<offset>\d+):(?P<length>\d+)")
 _NO_FOLDERS = frozenset(["/", "..", "."])
 
 
@@ -40,13 +40,13 @@ def clips_in(source: str, extensions: Sequence[str]) -> list[Clip]:
         manifest = read_manifest(source)
         if not manifest.entries:
             raise UserError(f"{source}: lists no recordings")
-        if not manifest.root.is_dir() and not os.path.exists(manifest.full_path(manifest.entries[0])):
+        if not manifest.root.is_dir() and not os.path.isabs(manifest.entries[0].path):
             raise UserError(f"{source}:1: there is no folder {manifest.root}: write there where the audio is")
         return [Clip(key_of(entry.path), manifest.full_path(entry)) for entry in manifest.entries]
     if os.path.isdir(source):
         return _clips_in_folder(source, extensions)
     member = None if os.path.exists(source) else _SLICE.fullmatch(source)
-    if not os.path.exists(f"{member['archive']}.zip" if member else source):
+    if not os.path.exists(member["archive"] if member else source):
         raise UserError(f"{source}: no such file or folder: check the path")
     return [Clip(key_of(os.path.basename(source)), source)]
 
@@ -55,13 +55,10 @@ def _clips_in_folder(folder: str, extensions: Sequence[str]) -> list[Clip]:
     paths = find(folder, extensions)
     if not paths:
         wanted = " or ".join(f".{extension.lstrip('.')}" for extension in extensions)
-        there = ", ".join(f"{count} {name or 'without one'}" for name, count in _commonest(folder))
+        found = extensions_in(folder).most_common(5)
+        there = ", ".join(f"{count} {name or 'without one'}" for name, count in found)
         raise UserError(f"{folder}: no {wanted} file (found by extension: {there or 'no file'})")
     return [Clip(key_of(path), os.path.join(folder, path)) for path in paths]
-
-
-def _commonest(folder: str) -> list[tuple[str, int]]:
-    return extensions_in(folder).most_common(5)
 
 
 def key_of(path: str) -> str:
@@ -70,7 +67,8 @@ def key_of(path: str) -> str:
     A slice of an archive becomes `archive/offset_length`.
     """
     if member := _SLICE.fullmatch(path):
-        path = f"{member['archive']}/{member['offset']}_{member['length']}.member"
+        archive = os.path.splitext(member["archive"])[0]
+        path = f"{archive}/{member['offset']}_{member['length']}.member"
     parts = [part for part in PurePosixPath(path).parts if part not in _NO_FOLDERS]
     return str(PurePosixPath(*parts).with_suffix("")) if parts else "clip"
 
@@ -83,7 +81,7 @@ def check_unique(clips: Iterable[Clip]) -> None:
     """
     paths: dict[str, str] = {}
     for clip in clips:
-        if (other := paths.setdefault(clip.key, clip.path)) is not clip.path:
+        if (other := paths.setdefault(clip.key, clip.path)) != clip.path:
             raise UserError(
                 f"{other} and {clip.path} would both be written as {clip.key}: choose one kind of file with"
                 " --ext, or take them one after the other into folders of their own"

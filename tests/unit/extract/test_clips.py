@@ -38,6 +38,11 @@ def test_a_manifest_a_folder_and_a_file_are_the_same_recordings(tmp_path: Path) 
     assert clips_in(expected[0].path, ["flac"]) == expected[:1]
 
 
+def test_slices_of_archives(tmp_path: Path) -> None:
+    (tmp_path / "ALL.ZIP").write_bytes(b"")
+    assert clips_in(f"{tmp_path}/ALL.ZIP:1:2", []) == [Clip("ALL/1_2", f"{tmp_path}/ALL.ZIP:1:2")]
+
+
 def test_what_is_not_there_is_said(tmp_path: Path) -> None:
     corpus(tmp_path, [800])
     (tmp_path / "m.tsv").write_text("/root\n")
@@ -57,6 +62,6 @@ def test_what_is_not_there_is_said(tmp_path: Path) -> None:
 
 
 def test_two_recordings_for_one_place_are_refused() -> None:
-    check_unique([Clip("a", "a.wav"), Clip("b", "b.wav")])
+    check_unique([Clip("a", "a.wav"), Clip("b", "b.wav"), Clip("a", "".join(["a", ".wav"]))])
     with pytest.raises(UserError, match=r"x/a\.wav and x/a\.flac would both be written as a: .*--ext"):
         check_unique([Clip("a", "x/a.wav"), Clip("a", "x/a.flac")])
