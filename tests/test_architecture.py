@@ -21,7 +21,7 @@ SOUND_AND_TEXT = {"audio", "manifest", "dictionary", "masking"}
 NETWORKS = {"models", "losses"}
 MIDDLE = SOUND_AND_TEXT | NETWORKS
 USES = {"data", "decode"}
-PROGRAMS = {"convert", "train", "report"}
+PROGRAMS = {"convert", "train", "extract", "report"}
 
 # Layer (a folder or a module under auricle): what of the package it may import besides itself and the leaves,
 # and which libraries besides the standard one.
@@ -40,6 +40,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "decode": (MIDDLE, {"numpy", "torch", "jiwer", "flashlight", "kenlm"}),
     "convert": (MIDDLE | USES, {"numpy", "torch", "safetensors"}),
     "train": (MIDDLE | USES | {"convert"}, {"numpy", "torch", "safetensors", "tensorboard", "rich"}),
+    "extract": (MIDDLE | USES | {"convert"}, {"numpy", "torch", "safetensors", "h5py", "pyarrow"}),
     "report": (MIDDLE | USES, {"numpy", "torch", "jiwer", "matplotlib", "PIL"}),
     "config": (MIDDLE | USES | PROGRAMS, {"numpy", "torch", "omegaconf", "hydra", "yaml"}),
     "cli": (MIDDLE | USES | PROGRAMS | {"config"}, {"numpy", "torch", "rich", "typer"}),

@@ -16,7 +16,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from auricle.errors import UserError
 
@@ -54,6 +54,67 @@ def atomic_write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
 def atomic_write_text(path: str | os.PathLike[str], text: str) -> None:
     """Put `text` in a file as UTF-8, surrogate escapes as their bytes, as `atomic_write_bytes` does."""
     atomic_write_bytes(path, text.encode(errors="surrogateescape"))
+
+
+@contextlib.contextmanager
+def growing_file(path: str | os.PathLike[str]) -> Iterator[tuple[BinaryIO, int]]:
+    """A text file that grows line by line, over several runs if need be, and gets its name when it is whole.
+
+    Until then it is ``NAME.partial``. The block is given the file to append to and how many whole lines are
+    in it from a run before; a line that was cut off is removed. When the block ends well, the file is
+    flushed to the disk and renamed; otherwise it stays as it is, for the next run to go on.
+
+    Raises:
+        UserError: The disk is full or not writable.
+    """
+    target = Path(path)
+    partial = _beside(target, PARTIAL)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with open(partial, "ab+") as stream:
+            lines = _cut_to_whole_lines(stream)
+            yield stream, lines
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(partial, target)
+        _sync_folder(target.parent)
+    except OSError as error:
+        message = f"cannot write {target}: {_reason(error)}; {_remedy(error)}"
+        raise UserError(f"{message}, then start again: it goes on from here") from error
+
+
+def _cut_to_whole_lines(stream: BinaryIO) -> int:
+    """Cuts off what follows the last line break; gives the number of lines, and stands at the end."""
+    stream.seek(0)
+    lines = size = 0
+    for line in stream:
+        if line.endswith(b"\n"):
+            lines, size = lines + 1, size + len(line)
+    stream.truncate(size)
+    stream.seek(size)
+    return lines
+
+
+def atomic_copy(source: str | os.PathLike[str], path: str | os.PathLike[str]) -> None:
+    """Copy a file of any size, replacing what is there, as `atomic_write_bytes` does.
+
+    Raises:
+        UserError: It cannot be read, or the disk is full or not writable; the old file is as it was.
+    """
+    target = Path(path)
+    partial = _beside(target, PARTIAL)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with open(source, "rb") as original, open(partial, "wb") as copy:
+            shutil.copyfileobj(original, copy)
+            copy.flush()
+            os.fsync(copy.fileno())
+        os.replace(partial, target)
+        _sync_folder(target.parent)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+        raise UserError(f"cannot copy {source} to {target}: {_reason(error)}; {_remedy(error)}") from error
 
 
 def write_tensors(

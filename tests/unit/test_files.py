@@ -13,11 +13,13 @@ from safetensors.torch import load_file
 
 from auricle.errors import UserError
 from auricle.files import (
+    atomic_copy,
     atomic_folder,
     atomic_write_bytes,
     atomic_write_text,
     clean_leftovers,
     discard_folder,
+    growing_file,
     resolve_folder,
     write_tensors,
 )
@@ -252,3 +254,47 @@ def test_tensors_that_cannot_be_written_are_an_os_error(tmp_path: Path) -> None:
         atomic_folder(tmp_path / "last") as partial,
     ):
         write_tensors(partial / "missing" / "t.safetensors", {"a": torch.zeros(1)})
+
+
+# --- files that grow over several runs
+
+
+def test_a_growing_file_gets_its_name_when_it_is_whole(tmp_path: Path) -> None:
+    target = tmp_path / "new" / "file"
+    with pytest.raises(KeyboardInterrupt), growing_file(target) as (stream, lines):
+        assert lines == 0
+        stream.write(b"one\ntwo\ncut o")
+        raise KeyboardInterrupt
+    assert not target.exists()
+    with growing_file(target) as (stream, lines):
+        assert lines == 2 and not target.exists()
+        stream.write(b"three\n")
+    assert target.read_bytes() == b"one\ntwo\nthree\n" and list(target.parent.iterdir()) == [target]
+
+
+def test_a_growing_file_on_a_full_disk_is_kept_to_go_on_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        interrupt(patch, 1, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), for_good=False)
+        message = r"cannot write .*file: No space left.*free some space.*goes on from here"
+        with pytest.raises(UserError, match=message), growing_file(tmp_path / "file") as (stream, _):
+            stream.write(b"one\n")
+    with growing_file(tmp_path / "file") as (_, lines):
+        assert lines == 1
+    assert (tmp_path / "file").read_bytes() == b"one\n"
+
+
+def test_a_copy_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, target = tmp_path / "source", tmp_path / "folder" / "target"
+    source.write_bytes(bytes(range(256)) * 5000)
+    with monkeypatch.context() as patch:
+        interrupt(patch, 1, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), for_good=False)
+        with pytest.raises(UserError, match=r"cannot copy .*source to .*target: No space left"):
+            atomic_copy(source, target)
+    assert list(target.parent.iterdir()) == []
+    atomic_copy(source, target)
+    assert target.read_bytes() == source.read_bytes()
+    with pytest.raises(UserError, match=r"cannot copy .*nothing to"):
+        atomic_copy(tmp_path / "nothing", target)
+    assert target.read_bytes() == source.read_bytes()

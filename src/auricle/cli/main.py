@@ -38,6 +38,8 @@ VERBS: dict[str, Verb] = {
     "evaluate": Verb("evaluate", "Decode a labelled subset and measure its error rates.", stray=True),
     "infer": Verb("evaluate", "Another name for evaluate.", stray=True),
     "transcribe": Verb("transcribe", "Turn audio files, folders or standard input into text."),
+    "featurize": Verb("featurize", "Write what a model's layers make of audio: HDF5, npy, Parquet."),
+    "tokenize": Verb("tokenize", "Write audio as the codes of a model's quantizer, and their dictionary."),
     "report": Verb("report", "Write the page of a run: curves, error rates, audio to listen to."),
     "demo": Verb("demo", "Pre-train, fine-tune and transcribe on the bundled speech in minutes."),
 }

@@ -171,6 +171,16 @@ class Wav2Vec2(nn.Module):
             frames = torch.full(waveforms.shape[:1], whole, dtype=torch.int64, device=waveforms.device)
         return Features(context[:, :whole], frames, tuple(x[:, :whole] for x in layers))
 
+    def latent_features(self, waveforms: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """The latent features z, [B, N, C'], normalised as the quantizer and the context network hear them.
+
+        Args:
+            waveforms: [B, T] float32, 16 kHz.
+            lengths: int64 [B], samples of each row; `num_frames` says how many frames are theirs.
+        """
+        features, _ = self._normalise(*self._latent(waveforms, lengths))
+        return features[:, : self.num_frames(waveforms.shape[1])]
+
     def _latent(self, waveforms: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Latent features [B, C, N], at least one frame wide, and their lengths in frames."""
         check_lengths(waveforms, lengths)

@@ -1,0 +1,1 @@
+"""Embeddings and codes from audio at scale (docs/features.md)."""
