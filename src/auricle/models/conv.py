@@ -139,22 +139,24 @@ class ConvBlock(nn.Sequential):
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """[B, C_in, N_in] -> [B, C, N]; `lengths` int64 [B] counts the frames of the *output*."""
-        if cpu_matmul.applies_to(x):
-            return self._by_products(x, lengths)
+        dtype = cpu_matmul.dtype_of_products(x)
+        if dtype is not None:
+            with torch.autocast("cpu", enabled=False):
+                return self._by_products(x, lengths, dtype)
         x = self[0](x)
         x = self[2](x, lengths) if self.per_row else self[2](x)
         return F.gelu(x)
 
-    def _by_products(self, x: Tensor, lengths: Tensor | None) -> Tensor:
+    def _by_products(self, x: Tensor, lengths: Tensor | None, dtype: torch.dtype) -> Tensor:
         """As `forward`, with channels-last strides throughout (see `cpu_conv`)."""
         conv, norm = self[0], self[2]
         assert isinstance(conv, nn.Conv1d)
         fits = x.shape[1] == 1 and conv.bias is None and not x.requires_grad
         if fits and isinstance(norm, nn.GroupNorm):
-            frames, weight = normalised_product(x[:, 0], conv, norm, lengths)
-            return cpu_conv.linear_gelu(frames, weight).transpose(1, 2)
+            frames, weight = normalised_product(x[:, 0].float(), conv, norm, lengths)
+            return cpu_conv.linear_gelu(frames, weight, dtype).transpose(1, 2)
         plain = isinstance(norm, nn.Identity)
-        y = cpu_conv.conv1d(x.transpose(1, 2), conv.weight, conv.bias, conv.stride[0], gelu=plain)
+        y = cpu_conv.conv1d(x.transpose(1, 2).to(dtype), conv.weight, conv.bias, conv.stride[0], gelu=plain)
         y = y.transpose(1, 2)
         if plain:
             return y
@@ -171,7 +173,7 @@ def normalised_product(
     variance of a filtered signal may be a small difference of large ones.
 
     Args:
-        waveforms: [B, T].
+        waveforms: [B, T] float32.
         conv: From one channel to C, without a bias.
         norm: Of its output.
         lengths: int64 [B] in frames of its output, or None.
@@ -191,9 +193,9 @@ def normalised_product(
     covariance = wide.transpose(1, 2) @ wide / count
     kernel = conv.weight[:, 0].double()
     variance = ((kernel @ covariance) * kernel).sum(-1)
-    scale = norm.weight * torch.rsqrt(variance + norm.eps).float()
-    weight = (conv.weight[:, 0] * scale[..., None]).transpose(1, 2)
-    bias = norm.bias.expand(len(weight), 1, -1)
+    scale = norm.weight.float() * torch.rsqrt(variance + norm.eps).float()
+    weight = (conv.weight[:, 0].float() * scale[..., None]).transpose(1, 2)
+    bias = norm.bias.float().expand(len(weight), 1, -1)
     return F.pad(centred, (0, 1), value=1.0), torch.cat([weight, bias], dim=1)
 
 

@@ -34,9 +34,9 @@ def attention(q: Tensor, k: Tensor, v: Tensor, key_mask: Tensor | None, p: float
     """`dropout(softmax(q k / sqrt(D))) v`.
 
     Args:
-        q: [B, H, N, D] float32.
-        k: [B, H, M, D] float32.
-        v: [B, H, M, D] float32.
+        q: [B, H, N, D] float32 or bfloat16; products are of this type, the softmax is in float32.
+        k: [B, H, M, D].
+        v: [B, H, M, D].
         key_mask: bool, broadcast to [B, H, N, M], True where a key may be looked at; a query that may
             look at none gets zeros. None: all.
         p: Share of the weights that is dropped, below 1.
@@ -59,7 +59,7 @@ class _Attention(torch.autograd.Function):
         keep = keep_mask(shape, p) if p > 0.0 else None
         q = q * q.shape[-1] ** -0.5
         y = _frames_first(q)
-        log_sums = q.new_empty(*shape[:3], 1)
+        log_sums = q.new_empty(*shape[:3], 1, dtype=torch.float32)
         for chunk in _chunks(shape):
             weights = _scores(q, k, hidden, chunk)
             # Finite also where a query may look at nothing: its weights are zeros then.
@@ -69,7 +69,8 @@ class _Attention(torch.autograd.Function):
             if keep is not None:
                 weights *= keep[chunk]
             # Dividing what comes out is less work than dividing the weights.
-            y[chunk] = _products(weights, v[chunk[:2]].transpose(1, 2)).div_(sums * (1.0 - p))
+            total = _products(weights.to(v.dtype), v[chunk[:2]].transpose(1, 2))
+            y[chunk] = total.div_((sums * (1.0 - p)).to(total.dtype))
         ctx.save_for_backward(q, k, v, y, log_sums, keep, hidden)  # type: ignore[arg-type]
         ctx.scale = 1.0 / (1.0 - p)  # type: ignore[attr-defined]
         return y
@@ -79,15 +80,16 @@ class _Attention(torch.autograd.Function):
         q, k, v, y, log_sums, keep, hidden = ctx.saved_tensors  # type: ignore[attr-defined]
         g = gradients[0]
         # The softmax's backward wants the sum of a query's weights times their gradients: it is y g.
-        products = (g * y).sum(-1, keepdim=True)
+        products = (g * y).sum(-1, keepdim=True, dtype=torch.float32)
         g = g * ctx.scale  # type: ignore[attr-defined]
         g_q, g_k, g_v = _frames_first(q), _frames_first(k).zero_(), _frames_first(v).zero_()
         for chunk in _chunks((*q.shape[:3], k.shape[2])):
             heads = chunk[:2]
             weights = _scores(q, k, hidden, chunk).sub_(log_sums[chunk]).exp_()
             kept = weights if keep is None else weights * keep[chunk]
-            g_v[heads] += _products(kept.transpose(1, 2), g[chunk].transpose(1, 2))
-            g_scores = _products(g[chunk], v[heads]).mul_(kept).addcmul_(weights, products[chunk], value=-1.0)
+            g_v[heads] += _products(kept.to(v.dtype).transpose(1, 2), g[chunk].transpose(1, 2))
+            g_scores = _products(g[chunk], v[heads]).float().mul_(kept)
+            g_scores = g_scores.addcmul_(weights, products[chunk], value=-1.0).to(q.dtype)
             g_q[chunk] = _products(g_scores, k[heads].transpose(1, 2))
             g_k[heads] += _products(g_scores.transpose(1, 2), q[chunk].transpose(1, 2))
         return g_q.mul_(q.shape[-1] ** -0.5), g_k, g_v, None, None
@@ -115,8 +117,8 @@ def _frames_first(x: Tensor) -> Tensor:
 
 
 def _scores(q: Tensor, k: Tensor, hidden: Tensor | None, chunk: Chunk) -> Tensor:
-    """Scores [h, n, M] of a chunk, -inf where a key is hidden; `q` is scaled already."""
-    scores = _products(q[chunk], k[chunk[:2]])
+    """Scores [h, n, M] float32 of a chunk, -inf where a key is hidden; `q` is scaled already."""
+    scores = _products(q[chunk], k[chunk[:2]]).float()
     return scores if hidden is None else scores.masked_fill_(hidden[chunk], float("-inf"))
 
 

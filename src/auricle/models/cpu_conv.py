@@ -25,29 +25,30 @@ def conv1d(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, *, gelu:
     """An unpadded convolution, followed by a GELU if so asked.
 
     Args:
-        x: [B, I, C] float32.
-        weight: [D, C, K].
+        x: [B, I, C] float32 or bfloat16; its type is that of the products.
+        weight: [D, C, K]; gets its gradient in float32, whatever the products are computed in.
         bias: [D] or None.
         stride: S.
         gelu: Whether to apply one.
 
     Returns:
-        [B, N, D], contiguous.
+        [B, N, D], contiguous, of the type of `x`.
     """
     return _Conv.apply(x.contiguous(), weight, bias, stride, gelu)  # type: ignore[no-any-return,no-untyped-call]
 
 
-def linear_gelu(x: Tensor, weight: Tensor) -> Tensor:
+def linear_gelu(x: Tensor, weight: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
     """`gelu(x @ weight)`, for few inputs: backward computes the product again instead of keeping it.
 
     Args:
         x: [B, N, K] float32; gets no gradient.
-        weight: [B, K, D].
+        weight: [B, K, D] float32.
+        dtype: Of the result; what leads to it is computed in float32.
 
     Returns:
         [B, N, D], contiguous.
     """
-    return _LinearGELU.apply(x, weight)  # type: ignore[no-any-return,no-untyped-call]
+    return _LinearGELU.apply(x, weight, dtype)  # type: ignore[no-any-return,no-untyped-call]
 
 
 class _Conv(torch.autograd.Function):
@@ -57,7 +58,8 @@ class _Conv(torch.autograd.Function):
     def forward(
         ctx: FunctionCtx, x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, gelu: bool
     ) -> Tensor:
-        products = Products(weight, stride)
+        products = Products(weight.to(x.dtype), stride)
+        bias = None if bias is None else bias.to(x.dtype)
         y = x.new_empty(x.shape[0], (x.shape[1] - weight.shape[2]) // stride + 1, weight.shape[0])
         # Backward wants what the GELU was given.
         z = torch.empty_like(y) if gelu and any(ctx.needs_input_grad) else y  # type: ignore[attr-defined]
@@ -75,9 +77,9 @@ class _Conv(torch.autograd.Function):
     def backward(ctx: FunctionCtx, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, z = ctx.saved_tensors  # type: ignore[attr-defined]
         stride = ctx.stride  # type: ignore[attr-defined]
-        products = Products(weight, stride)
+        products = Products(weight.to(x.dtype), stride)
         g = gradients[0].contiguous()
-        g_bias = g.new_zeros(g.shape[-1]) if ctx.has_bias else None  # type: ignore[attr-defined]
+        g_bias = weight.new_zeros(g.shape[-1]) if ctx.has_bias else None  # type: ignore[attr-defined]
         g_x = None
         if ctx.needs_input_grad[0]:  # type: ignore[attr-defined]
             g_x = torch.empty_like(x)
@@ -93,30 +95,30 @@ class _Conv(torch.autograd.Function):
             products.backward(x[row], rows.start, block, None if g_x is None else g_x[row])
             if g_bias is not None:
                 g_bias += block.sum(0)
-        return g_x, products.weight_gradient(), g_bias, None, None
+        return g_x, products.weight_gradient().to(weight.dtype), g_bias, None, None
 
 
 class _LinearGELU(torch.autograd.Function):
     """See `linear_gelu`."""
 
     @staticmethod
-    def forward(ctx: FunctionCtx, x: Tensor, weight: Tensor) -> Tensor:
+    def forward(ctx: FunctionCtx, x: Tensor, weight: Tensor, dtype: torch.dtype) -> Tensor:
         ctx.save_for_backward(x, weight)
-        y = x.new_empty(*x.shape[:2], weight.shape[-1])
+        y = x.new_empty(*x.shape[:2], weight.shape[-1], dtype=dtype)
         for row, rows in _blocks(*y.shape[:2]):
-            torch.ops.aten.gelu.out(product(x[row, rows], weight[row].t()), out=y[row, rows])
+            y[row, rows] = torch.ops.aten.gelu_(product(x[row, rows], weight[row].t()))
         return y
 
     @staticmethod
-    def backward(ctx: FunctionCtx, *gradients: Tensor) -> tuple[None, Tensor]:
+    def backward(ctx: FunctionCtx, *gradients: Tensor) -> tuple[None, Tensor, None]:
         x, weight = ctx.saved_tensors  # type: ignore[attr-defined]
-        g = gradients[0]
+        g = gradients[0].to(x.dtype)
         g_weight = torch.zeros_like(weight)
         for row, rows in _blocks(*g.shape[:2]):
             z = product(x[row, rows], weight[row].t())
             block = torch.ops.aten.gelu_backward.grad_input(g[row, rows], z, grad_input=z)
             g_weight[row].addmm_(x[row, rows].t(), block)
-        return None, g_weight
+        return None, g_weight, None
 
 
 def _block_size() -> int:

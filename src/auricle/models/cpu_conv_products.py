@@ -27,7 +27,8 @@ class Products:
         self.firsts = range(0, weight.shape[2], stride)
         width = stride * weight.shape[1]
         self.taps = [part.contiguous() for part in torch.split(self.by_tap, width, dim=1)]
-        self.g_taps = [torch.zeros_like(part) for part in self.taps]
+        # Many blocks are summed up: in float32, whatever the products are computed in.
+        self.g_taps = [torch.zeros_like(part, dtype=torch.float32) for part in self.taps]
 
     def forward(self, x: Tensor, start: int, count: int, bias: Tensor | None) -> Tensor:
         """The convolution of [I, C] at `count` frames from `start` on: [count, D]."""
@@ -51,7 +52,7 @@ class Products:
                 g_windows.add_(of_frames) if first else g_windows.copy_(of_frames)
 
     def weight_gradient(self) -> Tensor:
-        """[D, C, K], of all frames that have been through `backward`."""
+        """[D, C, K] float32, of all frames that have been through `backward`."""
         outputs, channels, kernel = self.shape
         return torch.cat(self.g_taps, dim=1).view(outputs, kernel, channels).permute(0, 2, 1)
 

@@ -1,8 +1,8 @@
-"""Matrix products in float32 on a CPU, by oneDNN.
+"""Matrix products on a CPU, by oneDNN.
 
-torch gives them to MKL, which on processors of other makers than Intel runs at less than half the rate of
-oneDNN (docs/decisions/0006-products-by-onednn.md). The operator used here is the one that torch's compiler
-emits for linear layers; a build of torch without it falls back on `torch.addmm`.
+torch gives those of float32 to MKL, which on processors of other makers than Intel runs at less than half
+the rate of oneDNN (docs/decisions/0006-products-by-onednn.md). The operator used here is the one that torch's
+compiler emits for linear layers; a build of torch without it falls back on `torch.addmm`.
 
 Legend: M rows, K values of each, N outputs.
 """
@@ -19,23 +19,29 @@ SMALLEST = 2**19
 """Multiplications from which on starting oneDNN is worth it: ten microseconds of work."""
 
 
+def dtype_of_products(x: Tensor) -> torch.dtype | None:
+    """In what the products of `x` are computed here, autocast regarded; None where they are not.
+
+    They are for float32 and bfloat16 on a CPU, being computed and not traced.
+    """
+    if x.device.type != "cpu" or torch.compiler.is_compiling():
+        return None
+    dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
+    return dtype if dtype in (torch.float32, torch.bfloat16) and x.dtype != torch.float64 else None
+
+
 def applies_to(x: Tensor) -> bool:
-    """Whether `x` should come here: float32 on a CPU, being computed and not traced."""
-    return (
-        x.device.type == "cpu"
-        and x.dtype == torch.float32
-        and not torch.is_autocast_enabled("cpu")
-        and not torch.compiler.is_compiling()
-    )
+    """Whether `x` is float32 and its products, computed here, are too."""
+    return x.dtype == torch.float32 and dtype_of_products(x) == torch.float32
 
 
 def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """`x @ weight.T + bias`, without a gradient.
 
     Args:
-        x: [M, K] float32; rows or columns may lie apart.
-        weight: [N, K] float32; copied where rows lie apart.
-        bias: [N] or None.
+        x: [M, K] float32 or bfloat16; rows or columns may lie apart.
+        weight: [N, K] of the same type; copied where rows lie apart.
+        bias: [N] of the same type, or None.
 
     Returns:
         [M, N], contiguous.

@@ -102,8 +102,9 @@ def attend(
         [B, H, N, D].
     """
     worth_it = p > 0.0 or q.shape[2] * k.shape[2] >= cpu_attention.SMALLEST
-    if bias is None and p < 1.0 and worth_it and cpu_matmul.applies_to(q):
-        return cpu_attention.attention(q, k, v, key_mask, p)
+    if bias is None and p < 1.0 and worth_it and cpu_matmul.dtype_of_products(q) == q.dtype:
+        with torch.autocast("cpu", enabled=False):
+            return cpu_attention.attention(q, k, v, key_mask, p)
     if p == 0.0 or q.device.type != "cpu":
         mask = key_mask
         if bias is not None:

@@ -65,3 +65,19 @@ def test_a_query_that_may_look_at_nothing_gets_zeros() -> None:
     y.sum().backward()
     assert_close(y, torch.zeros_like(y))
     assert torch.isfinite(q.grad).all()
+
+
+@pytest.mark.parametrize("p", [0.3, 0.0])
+def test_bfloat16_loses_no_more_than_its_own_precision(p: float) -> None:
+    torch.manual_seed(0)
+    exact = [torch.randn(B, length, H, D).bfloat16() for length in (N, M, M)]
+    g = torch.randn(B, H, N, D)
+    results = []
+    for dtype in (torch.bfloat16, torch.float32):
+        leaves = [x.to(dtype).requires_grad_() for x in exact]
+        torch.manual_seed(1)
+        y = cpu_attention.attention(*(x.transpose(1, 2) for x in leaves), MASKS["rows"], p)
+        assert y.dtype == dtype
+        results.append([x.float() for x in (y, *torch.autograd.grad(y, leaves, g.to(dtype)))])
+    for ours, theirs in zip(*results, strict=True):
+        assert_close(ours, theirs, rtol=0.05, atol=0.05)

@@ -140,3 +140,23 @@ def test_a_block_gives_the_same_both_ways(
         y = block(x)
         results.append((y, torch.autograd.grad(y.square().sum(), leaves)))
     assert_close(*results, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("norm", ["group", "layer", "none"])
+@pytest.mark.parametrize("in_channels", [1, 3])
+@pytest.mark.parametrize("autocast", [True, False])
+def test_bfloat16_loses_no_more_than_its_own_precision(norm: str, in_channels: int, autocast: bool) -> None:
+    torch.manual_seed(0)
+    block = ConvBlock(in_channels, (6, 3, 2), norm, bias=norm == "layer")
+    x = torch.randn(2, in_channels, 31)
+    expected = block(x)
+    expected_gradients = torch.autograd.grad(expected.square().sum(), list(block.parameters()))
+    if not autocast:
+        block, x = block.bfloat16(), x.bfloat16()
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        y = block(x)
+    assert y.dtype == torch.bfloat16
+    assert_close(y.float(), expected, rtol=0.05, atol=0.05)
+    gradients = torch.autograd.grad(y.float().square().sum(), list(block.parameters()))
+    for ours, theirs in zip(gradients, expected_gradients, strict=True):
+        assert_close(ours.float(), theirs, rtol=0.05, atol=0.1 * theirs.abs().max().item())

@@ -75,6 +75,17 @@ def test_products_are_float32_in_earnest() -> None:
     assert error < 2e-4
 
 
+def test_what_products_are_computed_in() -> None:
+    x = torch.zeros(1)
+    dtype = cpu_matmul.dtype_of_products
+    assert (dtype(x), dtype(x.bfloat16())) == (torch.float32, torch.bfloat16)
+    assert dtype(x.double()) is None and dtype(x.half()) is None and dtype(x.to("meta")) is None
+    with torch.autocast("cpu", torch.bfloat16):
+        assert dtype(x) == torch.bfloat16 and dtype(x.double()) is None
+    with torch.autocast("cpu", torch.float16):
+        assert dtype(x) is None
+
+
 def test_only_float32_on_a_cpu_comes_here() -> None:
     x = torch.zeros(1)
     assert cpu_matmul.applies_to(x)
