@@ -243,6 +243,7 @@ class ConvFeatureExtractor(nn.Module):
         Returns:
             [B, C, N], N = 0 below the receptive field; frames past an utterance's length hold nothing of use.
         """
+        check_lengths(waveforms, lengths)
         if waveforms.shape[1] < receptive_field(self.layers):
             return waveforms.new_zeros(len(waveforms), self.out_channels, 0)
         if lengths is not None:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from auricle.models.config import QuantizerConfig
-from auricle.models.conv import check_lengths, hop, num_frames, receptive_field
+from auricle.models.conv import hop, num_frames, receptive_field
 from auricle.models.dropout import Dropout
 from auricle.models.quantizer import GumbelVectorQuantizer, KMeansVectorQuantizer, Quantized
 from auricle.models.wav2vec_config import CodebooksConfig, ConvLayers, Wav2VecConfig
@@ -73,10 +73,14 @@ class FuturePredictions(nn.Module):
         steps: S.
         offset: Frames from a context to the first that is predicted.
         dropout: On the predictions.
+        discrete: Whether targets are codebook entries, so that some are equal.
     """
 
-    def __init__(self, in_dim: int, out_dim: int, steps: int, offset: int, dropout: float) -> None:
+    def __init__(
+        self, in_dim: int, out_dim: int, steps: int, offset: int, dropout: float, discrete: bool = False
+    ) -> None:
         super().__init__()
+        self.discrete = discrete
         # A transposed convolution for its name, shape and initial values: it is S linear maps.
         self.project_to_steps = nn.ConvTranspose2d(in_dim, out_dim, (1, steps))
         self.steps, self.offset = steps, offset
@@ -99,7 +103,10 @@ class FuturePredictions(nn.Module):
         rows = targets.transpose(1, 2)
         distractors = rows.flatten(0, 1)[negatives]
         candidates = torch.cat([rows[:, :, None], distractors], dim=2)
-        return (candidates @ self._predictions(context)).transpose(2, 3), self._valid(targets, lengths)
+        scores = (candidates @ self._predictions(context)).transpose(2, 3)
+        if self.discrete:
+            scores = with_ties(scores, (distractors == rows[:, :, None]).all(-1))
+        return scores, self._valid(targets, lengths)
 
     def _predictions(self, context: Tensor) -> Tensor:
         """[B, C, N] -> [B, N, D, S]: what was predicted for a frame, `offset` + s frames before it."""
@@ -119,6 +126,18 @@ class FuturePredictions(nn.Module):
         return predicted if lengths is None else predicted & (positions < lengths[:, None])[..., None]
 
 
+def with_ties(scores: Tensor, same: Tensor) -> Tensor:
+    """Scores [B, N, S, 1 + K] that are equal where distractor and frame are, `same` [B, N, K].
+
+    A product may round differently in another row of the matrix; then chance would decide whether such a
+    frame counts as predicted. The gradient is left as it is.
+    """
+    positive, others = scores[..., :1], scores[..., 1:]
+    # Numbers this close differ by a number that is exact, so the sum is the positive's score to the bit.
+    gap = (positive - others).detach().masked_fill(~same[:, :, None], 0.0)
+    return torch.cat([positive, others + gap], dim=-1)
+
+
 class Wav2Vec(nn.Module):
     """wav2vec 1.0, and vq-wav2vec where the configuration has codebooks."""
 
@@ -135,6 +154,7 @@ class Wav2Vec(nn.Module):
             config.prediction_steps,
             config.offset or automatic_offset(config.conv_layers),
             config.dropout,
+            discrete=self.vector_quantizer is not None,
         )
         self.dropout_feats = Dropout(config.dropout_features)
         self.dropout_agg = Dropout(config.dropout_agg)
@@ -169,7 +189,6 @@ class Wav2Vec(nn.Module):
             lengths: int64 [B], samples of each row; None: nothing is padded.
             draws: Distractors and noise.
         """
-        check_lengths(waveforms, lengths)
         shortfall = receptive_field(self.config.conv_layers) - waveforms.shape[1]
         if shortfall > 0:
             if lengths is None:

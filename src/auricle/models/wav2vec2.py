@@ -17,13 +17,7 @@ from torch.nn import functional as F
 
 from auricle.models.adapters import CorpusKey, adapter_of_each_row
 from auricle.models.config import Wav2Vec2Config
-from auricle.models.conv import (
-    ConvFeatureExtractor,
-    GradientScale,
-    check_lengths,
-    num_frames,
-    receptive_field,
-)
+from auricle.models.conv import ConvFeatureExtractor, GradientScale, num_frames, receptive_field
 from auricle.models.cpu_matmul import Linear
 from auricle.models.dropout import Dropout
 from auricle.models.encoder import Encoder
@@ -183,7 +177,6 @@ class Wav2Vec2(nn.Module):
 
     def _latent(self, waveforms: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Latent features [B, C, N], at least one frame wide, and their lengths in frames."""
-        check_lengths(waveforms, lengths)
         shortfall = receptive_field(self.config.conv_layers) - waveforms.shape[1]
         if shortfall > 0:
             if lengths is None:

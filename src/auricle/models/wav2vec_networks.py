@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from auricle.models.conv import conv_length, receptive_field
+from auricle.models.conv import check_lengths, conv_length, receptive_field
 from auricle.models.dropout import Dropout
 from auricle.models.norm import MaskedGroupNorm
 from auricle.models.transformer import ACTIVATIONS
@@ -78,6 +78,7 @@ class SpeechEncoder(nn.Module):
         Returns:
             [B, C, N], N = 0 below the receptive field; frames past an utterance's end hold nothing of use.
         """
+        check_lengths(waveforms, lengths)
         if waveforms.shape[1] < receptive_field(self.config.conv_layers):
             return waveforms.new_zeros(len(waveforms), self.out_channels, 0)
         if lengths is not None:
