@@ -1,0 +1,114 @@
+"""Each family pre-trained for some hundred updates on real speech:
+
+    python benchmarks/learn_families.py DATA DEST
+
+DATA holds `train.tsv` and `valid.tsv`. Each run is stopped half-way with SIGTERM, goes on with the same
+command, and is opened with `auricle.load` at its end. The table compares the first validation, after a tenth of the
+updates, with the last: losses as logged, in bits, accuracies, and how many codebook entries are in use.
+
+wav2vec 1.0 and vq-wav2vec are started with fairseq's flat command lines, with an eighth of the published
+channels.
+"""
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import auricle
+
+CONVOLUTIONS = (
+    "[(64, 10, 5), (64, 8, 4), (64, 4, 2), (64, 4, 2), (64, 4, 2), (64, 1, 1), (64, 1, 1), (64, 1, 1)]"
+)
+AGGREGATOR = "[(64, 2, 1), (64, 3, 1), (64, 4, 1), (64, 5, 1), (64, 6, 1)]"
+FLAT = [
+    *("--num-workers", "0", "--no-epoch-checkpoints", "--arch", "wav2vec", "--task", "audio_pretraining"),
+    *("--min-lr", "1e-06", "--stop-min-lr", "1e-09", "--optimizer", "adam", "--lr-scheduler", "cosine"),
+    *("--conv-feature-layers", CONVOLUTIONS, "--conv-aggregator-layers", AGGREGATOR),
+    *("--skip-connections-agg", "--residual-scale", "0.5", "--log-compression", "--warmup-updates", "50"),
+    *("--warmup-init-lr", "1e-07", "--criterion", "wav2vec", "--num-negatives", "10"),
+    *("--prediction-steps", "12", "--max-sample-size", "48000", "--min-sample-size", "16000"),
+    *("--max-tokens", "240000", "--skip-invalid-size-inputs-valid-test", "--seed", "2"),
+    *("--required-batch-size-multiple", "1", "--validate-interval", "0"),
+]
+QUANTIZED = [
+    *("--activation", "gelu", "--offset", "auto", "--vq-groups", "2", "--vq-depth", "2", "--combine-groups"),
+    *("--vq-vars", "64", "--log-keys", '["prob_perplexity","code_perplexity","temp"]'),
+]
+SMALL = ["--config-name", "small_pretrain", "dataset.max_tokens=240000", "lr_scheduler.warmup_updates=50"]
+CONFORMER = [
+    *SMALL,
+    *("model.layer_type=conformer", "model.depthwise_conv_kernel_size=15", "--attn-type", "espnet"),
+]
+FAMILIES = {
+    "wav2vec 1.0": [*FLAT, "--lr", "0.003"],
+    "vq-wav2vec, Gumbel": [
+        *(*FLAT, *QUANTIZED, "--lr", "0.001", "--vq-type", "gumbel", "--vq-temp", "(2,0.5,0.995)"),
+        *("--infonce", "--loss-weights", "[0.02]"),
+    ],
+    "vq-wav2vec, k-means": [
+        *(*FLAT, *QUANTIZED, "--lr", "0.0005", "--vq-type", "kmeans", "--infonce", "--loss-weights", "[1]"),
+    ],
+    "wav2vec 2.0, Transformer": SMALL,
+    "wav2vec 2.0, Conformer, relative positions": [*CONFORMER, "--pos-enc-type", "rel_pos"],
+    "wav2vec 2.0, Conformer, rotary positions": [*CONFORMER, "--pos-enc-type", "rope"],
+}
+
+
+def run(data: Path, folder: Path, words: list[str], updates: int) -> list[dict[str, float]]:
+    """Train, stop half-way, go on; gives the lines of validation."""
+    every = max(1, updates // 10)
+    command = [
+        *(sys.executable, "-m", "auricle.cli.main", "train", str(data), *words),
+        *("--save-dir", str(folder), f"optimization.max_update={updates}"),
+        *(f"dataset.validate_interval_updates={every}", f"checkpoint.save_interval_updates={every}"),
+        *("checkpoint.keep_interval_updates=1", "common.log_interval=20"),
+    ]
+    log = folder / "log.jsonl"
+    with open(folder.with_suffix(".txt"), "w", encoding="utf-8") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=output)
+        while process.poll() is None and (not log.exists() or last_update(log) < updates // 2):
+            time.sleep(0.5)
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+        process.wait()
+        subprocess.run(command, stdout=output, stderr=output, check=True)
+    lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    return [line for line in lines if line["split"] == "valid"]
+
+
+def last_update(log: Path) -> int:
+    lines = log.read_text(encoding="utf-8").splitlines()
+    return int(json.loads(lines[-1])["update"]) if lines and lines[-1].endswith("}") else 0
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("data", type=Path)
+    options.add_argument("dest", type=Path)
+    options.add_argument("--updates", type=int, default=600)
+    options.add_argument("--only", nargs="+", choices=FAMILIES, help="families")
+    arguments = options.parse_args()
+    arguments.dest.mkdir(parents=True, exist_ok=True)
+    print(f"{arguments.updates} updates, threads: {os.environ.get('OMP_NUM_THREADS', os.cpu_count())}\n")
+    print("| family | loss | accuracy | entries in use | minutes |\n|---|---|---|---|---|")
+    for name in arguments.only or FAMILIES:
+        started = time.monotonic()
+        folder = arguments.dest / name.replace(",", "").replace(" ", "-")
+        lines = run(arguments.data, folder, FAMILIES[name], arguments.updates)
+        assert auricle.load(folder / "checkpoints" / "last").num_updates == arguments.updates
+        first, last = lines[0], lines[-1]
+        cells = [
+            f"{first[key]:.3g} to {last[key]:.3g}" if key in first else ""
+            for key in ("loss", "accuracy", "code_perplexity")
+        ]
+        minutes = (time.monotonic() - started) / 60
+        print(f"| {name} | {' | '.join(cells)} | {minutes:.1f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
