@@ -3,8 +3,8 @@
     python benchmarks/learn_families.py DATA DEST
 
 DATA holds `train.tsv` and `valid.tsv`. Each run is stopped half-way with SIGTERM, goes on with the same
-command, and is opened with `auricle.load` at its end. The table compares the first validation, after a tenth of
-the updates, with the last: losses as logged, in bits, accuracies, and how many codebook entries are in use.
+command, and is opened with `auricle.load` at its end. The table compares the first validation, after a tenth
+of the updates, with the last: losses as logged, in bits, accuracies, how many codebook entries are in use.
 
 wav2vec 1.0 and vq-wav2vec are started with fairseq's flat command lines, with an eighth of the published
 channels.
