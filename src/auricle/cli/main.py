@@ -40,6 +40,7 @@ VERBS: dict[str, Verb] = {
     "transcribe": Verb("transcribe", "Turn audio files, folders or standard input into text."),
     "featurize": Verb("featurize", "Write what a model's layers make of audio: HDF5, npy, Parquet."),
     "tokenize": Verb("tokenize", "Write audio as the codes of a model's quantizer, and their dictionary."),
+    "convert": Verb("convert", "Write a checkpoint in the format of fairseq, Hugging Face or this package."),
     "report": Verb("report", "Write the page of a run: curves, error rates, audio to listen to."),
     "demo": Verb("demo", "Pre-train, fine-tune and transcribe on the bundled speech in minutes."),
 }

@@ -6,7 +6,7 @@ its pre-trained encoder once more, under `w2v_args`, in any of these forms.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +92,17 @@ def read_fairseq(
 
 
 def _pretraining(options: Options, weights: Weights) -> tuple[ModelConfig, Weights]:
-    return config_from_fairseq(options.words), weights
+    config = config_from_fairseq(options.words)
+    if config.quantizer is None and _are_blank(weights):
+        rest = {name: w for name, w in weights.items() if not name.startswith(keys.PRETRAINING_HEADS)}
+        return replace(config, heads=False), rest
+    return config, weights
+
+
+def _are_blank(weights: Weights) -> bool:
+    """Whether the pre-training heads are all zeros, which is how an encoder alone is written for fairseq."""
+    heads = [weight for name, weight in weights.items() if name.startswith(keys.PRETRAINING_HEADS)]
+    return bool(heads) and not any(weight.load().any() for weight in heads)
 
 
 def _wav2vec(options: Options, weights: Weights) -> tuple[ModelConfig, Weights]:

@@ -9,6 +9,9 @@ import torch
 
 from auricle.convert.archive import is_archive, unpacked
 from auricle.convert.fairseq import read_fairseq
+from auricle.convert.fitted import without_placeholders
+from auricle.convert.huggingface import read_huggingface
+from auricle.convert.huggingface_files import TORCH_FILE, is_huggingface
 from auricle.convert.loaded import Loaded
 from auricle.convert.own import CONFIG_FILE, WEIGHTS_FILE, is_own, read_model
 from auricle.dictionary import MASK, Dictionary
@@ -33,8 +36,9 @@ def load(
     """Read a model; nothing that a file contains is run.
 
     Args:
-        path: A fairseq checkpoint of any era, a `.tar` of one and its dictionary, a checkpoint folder of
-            ours, or the folder of a run, which stands for its best checkpoint, or the last without one.
+        path: A fairseq checkpoint of any era, a `.tar` of one and its dictionary, a folder of Hugging Face's
+            transformers, a checkpoint folder of ours, or the folder of a run, which stands for its best
+            checkpoint, or the last without one.
         map_location: Where the weights go.
         dictionary: For checkpoints that hold none; goes before one that the checkpoint holds.
         reference_padding: Reproduce fairseq's arithmetic on padded batches, for comparisons.
@@ -49,7 +53,11 @@ def load(
         raise UserError(f"{path} does not exist{_nearest(path)}")
     if path.name in (CONFIG_FILE, WEIGHTS_FILE) and is_own(path.parent):
         path = path.parent
-    if path.is_dir():
+    if path.name == TORCH_FILE and is_huggingface(path.parent):
+        path = path.parent
+    if path.is_dir() and is_huggingface(path):
+        loaded = read_huggingface(path, map_location=map_location, reference_padding=reference_padding)
+    elif path.is_dir():
         folder = _checkpoint_in(path)
         loaded = read_model(folder, map_location=map_location, reference_padding=reference_padding)
     elif is_archive(path):
@@ -59,7 +67,7 @@ def load(
     if dictionary is not None:
         given = dictionary if isinstance(dictionary, Dictionary) else Dictionary.load(dictionary)
         loaded = replace(loaded, dictionary=given)
-    loaded = _with_mask(loaded)
+    loaded = _with_mask(without_placeholders(loaded))
     _check_dictionary(loaded, given=dictionary is not None)
     return loaded
 

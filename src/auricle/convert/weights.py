@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import torch
@@ -33,6 +33,22 @@ class Weight(Protocol):
 
     def load(self) -> Tensor:
         """The tensor, in memory of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class TensorWeight:
+    """A tensor that is in memory already, where one of a file may stand."""
+
+    tensor: Tensor
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Its sizes."""
+        return tuple(self.tensor.shape)
+
+    def load(self) -> Tensor:
+        """The tensor."""
+        return self.tensor
 
 
 def model_with_weights(
