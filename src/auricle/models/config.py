@@ -131,7 +131,6 @@ class Wav2Vec2Config:
     """A wav2vec 2.0 model with its pre-training heads.
 
     Attributes:
-        heads: Whether it has them; an encoder alone has none.
         conv_norm: "group" (Base: one norm, after the first convolution) or "layer" (Large: after each).
         feature_grad_mult: Factor on the gradient that reaches the convolutions; 0 freezes them.
         final_dim: Width of the contrastive space; 0 stands for the encoder's width.
@@ -147,9 +146,9 @@ class Wav2Vec2Config:
         normalize: Whether the weights were trained on audio of zero mean and unit variance. The model
             takes samples as given; whoever reads audio for it looks here.
         reference_padding: Reproduce fairseq's arithmetic on padded batches (see docs/padding.md).
+        heads: Whether it has pre-training heads; an encoder alone has none.
     """
 
-    heads: bool = True
     conv_layers: ConvLayers = BASE_CONV_LAYERS
     conv_norm: Literal["group", "layer"] = "group"
     conv_bias: bool = False
@@ -172,6 +171,7 @@ class Wav2Vec2Config:
     normalize: bool = False
     sample_rate: int = 16000
     reference_padding: bool = False
+    heads: bool = True
 
     @property
     def shares_quantizer(self) -> bool:
