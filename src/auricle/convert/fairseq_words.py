@@ -74,7 +74,8 @@ def _pretraining(config: Wav2Vec2Config) -> Words:
     # One set of words describes both quantizers; without any, they are there all the same.
     described = replace(config, quantizer=config.quantizer or config.input_quantizer or QuantizerConfig())
     words = words_of(described, keys.PRETRAINING_WORDS)
-    words["quantize_targets"] = config.quantizer is not None
+    words["quantize_targets"] = config.heads and config.quantizer is not None
+    words["target_glu"] = config.heads and config.target_glu
     words["quantize_input"] = config.input_quantizer is not None
     task = {word: words.pop(word) for word in _TASK_WORDS}
     criterion = {"infonce": True, "loss_weights": [0.1, 10.0]}

@@ -89,7 +89,7 @@ def fit_fairseq(loaded: Loaded) -> Fitted:
             raise UserError(f"{loaded.source} cannot be written for fairseq: {problem}")
         loaded = _swish(loaded, encoder, notices)
     if isinstance(loaded.config, Wav2Vec2Config) and not loaded.config.heads:
-        loaded = _with_blank_heads(loaded, loaded.config, notices)
+        notices.append("it is an encoder alone: the pre-training heads that fairseq demands are all zeros")
     if isinstance(loaded.config, CTCConfig | Seq2SeqConfig) and loaded.dictionary is None:
         loaded = replace(loaded, dictionary=placeholders(loaded.config.num_labels))
         notices.append(NO_DICTIONARY)
@@ -116,6 +116,8 @@ def fairseq_state(config: ModelConfig, state: Mapping[str, Tensor]) -> "OrderedD
             if not config.untie_weights:
                 named["encoder.lm_head.weight"] = named["encoder.sentence_encoder.embed_tokens.weight"]
             return named
+        case Wav2Vec2Config(heads=False):
+            return OrderedDict({**state, **_blank_heads(config)})
         case Wav2VecConfig(project_features="same"):
             part = "feature_aggregator."
             again = {n: tensor for n, tensor in state.items() if n.startswith(part)}
@@ -181,17 +183,15 @@ def _swish(loaded: Loaded, encoder: Wav2Vec2Config, notices: list[str]) -> Loade
     return rebuilt(loaded, {inside + path: "swish"})
 
 
-def _with_blank_heads(loaded: Loaded, config: Wav2Vec2Config, notices: list[str]) -> Loaded:
-    """With the heads that fairseq demands: of zeros, by which reading knows that there are none."""
-    notices.append("it is an encoder alone: the pre-training heads that fairseq demands are all zeros")
+def _blank_heads(config: Wav2Vec2Config) -> dict[str, Tensor]:
+    """The heads that fairseq demands of an encoder: of zeros, by which reading knows that there are none."""
     final_dim, channels = config.final_dim or config.encoder.dim, config.conv_layers[-1][0]
-    heads = {
+    return {
         "project_q.weight": torch.zeros(final_dim, channels),
         "project_q.bias": torch.zeros(final_dim),
         "final_proj.weight": torch.zeros(final_dim, config.encoder.dim),
         "final_proj.bias": torch.zeros(final_dim),
     }
-    return rebuilt(loaded, {"heads": True, "quantizer": None, "target_glu": False}, heads)
 
 
 def _task_state(fitted: Loaded) -> dict[str, Any]:

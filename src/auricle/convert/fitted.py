@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from torch import Tensor
-
 from auricle.convert.loaded import Loaded
 from auricle.convert.values import with_values
 from auricle.convert.weights import TensorWeight, model_with_weights
@@ -27,17 +25,10 @@ class Fitted:
     notices: tuple[str, ...] = ()
 
 
-def rebuilt(loaded: Loaded, values: Mapping[str, Any], more: Mapping[str, Tensor] | None = None) -> Loaded:
-    """The model with some values of its configuration replaced, and perhaps more weights.
-
-    Args:
-        loaded: Its weights become those of the result.
-        values: By their dotted paths.
-        more: Weights that it needs besides.
-    """
+def rebuilt(loaded: Loaded, values: Mapping[str, Any]) -> Loaded:
+    """The model with some values of its configuration replaced, by their dotted paths, and its weights."""
     config = with_values(loaded.config, values)
-    state = {**loaded.model.state_dict(), **(more or {})}
-    weights = {name: TensorWeight(tensor) for name, tensor in state.items()}
+    weights = {name: TensorWeight(tensor) for name, tensor in loaded.model.state_dict().items()}
     return replace(loaded, config=config, model=model_with_weights(config, weights))
 
 

@@ -37,12 +37,14 @@ def encoder_config_from_huggingface(
             raise UserError(f"{word}: this version can only read models with {word}={only!r}")
     start = base or _start(layer_type, kind)
     known = huggingface_words(start)
-    words = keys.WORDS[layer_type] | (keys.QUANTIZER_WORDS if kind == "pretraining" else {})
+    words = keys.WORDS[layer_type] | (keys.QUANTIZER_WORDS if start.quantizer is not None else {})
     values = dict(_changed(content, known, words, Wav2Vec2Config))
     if any(content[word] != known[word] for word in keys.CONVOLUTIONS):
         values["conv_layers"] = _convolutions(content)
     values |= _mask_probs(content)
     config: Wav2Vec2Config = with_values(start, values)
+    if kind != "pretraining" and config.quantizer and config.quantizer.dim % config.quantizer.num_codebooks:
+        config = replace(config, quantizer=None)  # transformers looks at these words in pre-training only
     check_config(config)
     return config
 
