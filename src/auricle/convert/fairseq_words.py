@@ -105,6 +105,8 @@ def _recogniser(
     if encoder.encoder.layer_type == "trf_adp":
         words |= words_of(encoder, keys.ADDED_ADAPTER_WORDS)
     words["apply_mask"] = max(encoder.time_mask.prob, encoder.channel_mask.prob) > 0
+    if not words["apply_mask"]:  # their defaults, which then mean nothing
+        del words["mask_prob"], words["mask_channel_prob"]
     words["normalize"] = encoder.normalize
     words["w2v_args"] = _pretraining(encoder) | {"criterion": None, "lr_scheduler": None}
     task: Words = {"normalize": encoder.normalize, "sample_rate": encoder.sample_rate}

@@ -23,12 +23,13 @@ from auricle.convert.huggingface_config import (
 )
 from auricle.convert.huggingface_files import PREPROCESSOR_FILE, read_json_files, weight_files
 from auricle.convert.huggingface_names import NameTable, encoder_names
-from auricle.convert.huggingface_vocabulary import NO_ROW, Labels, read_labels
+from auricle.convert.huggingface_vocabulary import DICTIONARY_FILE, NO_ROW, Labels, read_labels
 from auricle.convert.loaded import Loaded
 from auricle.convert.own import CONFIG_FILE, config_of
 from auricle.convert.storages import DamagedError
 from auricle.convert.values import as_type
 from auricle.convert.weights import TensorWeight, Weight, model_with_weights, with_reference_padding
+from auricle.dictionary import Dictionary
 from auricle.errors import UserError
 from auricle.models.config import CTCConfig, ModelConfig, Wav2Vec2Config
 
@@ -109,12 +110,20 @@ def _read(
         config = with_reference_padding(config)
     return Loaded(
         model=model_with_weights(config, found, device),
-        dictionary=labels.dictionary,
+        dictionary=_with_counts(labels.dictionary, folder / DICTIONARY_FILE),
         config=config,
         num_updates=content.own[1],
         source=folder,
         rows=labels.rows,
     )
+
+
+def _with_counts(dictionary: Dictionary | None, path: Path) -> Dictionary | None:
+    """The dictionary with the counts of a file beside it, if that is one of the same symbols."""
+    if dictionary is None or not path.is_file():
+        return dictionary
+    counted = Dictionary.load(path)
+    return counted if counted == dictionary else dictionary
 
 
 def _own_part(config: Mapping[str, Any]) -> tuple[ModelConfig | None, int]:

@@ -20,6 +20,9 @@ ADDED_FILE = "added_tokens.json"
 TOKENIZER_FILE = "tokenizer_config.json"
 SPECIALS_FILE = "special_tokens_map.json"
 
+DICTIONARY_FILE = "dict.ltr.txt"
+"""Written besides, in fairseq's format: with the counts of symbols, for which `vocab.json` has no place."""
+
 NO_ROW = -1
 """Stands for the row of a label that the folder does not have."""
 

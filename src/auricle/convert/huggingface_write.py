@@ -16,6 +16,7 @@ from auricle.convert.huggingface_config import huggingface_config, huggingface_p
 from auricle.convert.huggingface_files import PREPROCESSOR_FILE, as_text
 from auricle.convert.huggingface_names import NameTable, encoder_names
 from auricle.convert.huggingface_vocabulary import (
+    DICTIONARY_FILE,
     SPECIALS_FILE,
     TOKENIZER_FILE,
     VOCABULARY_FILE,
@@ -28,9 +29,6 @@ from auricle.convert.own import CONFIG_FILE, WEIGHTS_FILE, content_of
 from auricle.errors import UserError
 from auricle.files import write_tensors
 from auricle.models.config import CTCConfig, Wav2Vec2Config
-
-DICTIONARY_FILE = "dict.ltr.txt"
-"""The dictionary once more, in fairseq's format, with the counts that `vocab.json` has no place for."""
 
 
 def fit_huggingface(loaded: Loaded) -> Fitted:
