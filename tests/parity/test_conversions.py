@@ -81,7 +81,7 @@ def test_fairseq_to_hugging_face_to_fairseq(path: Path, tmp_path: Path) -> None:
     except UserError as error:
         assert "cannot be written for Hugging Face" in str(error) and "\n" not in str(error)
         assert not list(tmp_path.iterdir())
-        pytest.skip(str(error).partition("whose format says: ")[2])
+        pytest.skip(str(error).partition("for Hugging Face: ")[2])
     assert done.difference == 0
     between = load(tmp_path / "x")
     assert_same(source, between)

@@ -8,12 +8,29 @@ from auricle.convert import huggingface_keys as keys
 from auricle.convert.literals import shortened
 from auricle.convert.values import as_type, check_config, path_type, value_at, with_values
 from auricle.errors import UserError
-from auricle.models.config import CTCConfig, ModelConfig, QuantizerConfig, Wav2Vec2Config
+from auricle.models.config import (
+    CTCConfig,
+    LanguageModelConfig,
+    ModelConfig,
+    QuantizerConfig,
+    RobertaConfig,
+    Seq2SeqConfig,
+    Wav2Vec2Config,
+    Wav2VecConfig,
+)
 
 Kind = Literal["pretraining", "ctc", "encoder"]
 
 _UNMASKED_PROB = 0.05
 """Written where nothing is masked: only for a positive one, transformers has a vector of masked frames."""
+
+
+_OTHERS: dict[type, str] = {
+    Wav2VecConfig: "a wav2vec 1.0 or vq-wav2vec model",
+    Seq2SeqConfig: "a recogniser that writes letters one by one",
+    LanguageModelConfig: "a language model",
+    RobertaConfig: "a RoBERTa over codes of vq-wav2vec",
+}
 
 
 def encoder_config_from_huggingface(
@@ -112,37 +129,37 @@ def huggingface_problems(config: ModelConfig) -> Iterator[str]:
     """What transformers' models cannot be, of a configuration."""
     encoder = config.encoder if isinstance(config, CTCConfig) else config
     if not isinstance(encoder, Wav2Vec2Config):
-        yield "it holds encoders, pre-training models and CTC recognisers of wav2vec 2.0 alone"
+        yield f"it is {_OTHERS[type(encoder)]}, and transformers has none"
         return
     yield from _encoder_problems(encoder)
     if kind_of(config) != "pretraining":
         return
     if encoder.quantizer is None:
-        yield "its pre-training quantizes the targets (quantize_targets)"
+        yield "transformers always quantizes the targets of pre-training (quantize_targets)"
     elif encoder.quantizer.depth > 1:
-        yield "its quantizer has one layer (quantizer_depth)"
+        yield "transformers knows quantizers of one layer alone (quantizer_depth)"
     if encoder.target_glu:
-        yield "its pre-training has no gated targets (target_glu)"
+        yield "transformers knows no gated targets (target_glu)"
 
 
 def _encoder_problems(config: Wav2Vec2Config) -> Iterator[str]:
     encoder = config.encoder
     if encoder.layer_type not in keys.LAYER_NAMES:
-        yield "it has no adapters of this kind (layer_type=trf_adp)"
+        yield "transformers knows no adapters of this kind (layer_type=trf_adp)"
     elif encoder.layer_type == "conformer":
         if encoder.attention != "espnet" or encoder.positions == "abs":
-            yield "its Conformers have rotary or relative positions (pos_enc_type=rope, rel_pos)"
+            yield "transformers knows no Conformer with positions but rope and rel_pos (pos_enc_type)"
         if not encoder.pre_norm:
-            yield "its Conformers end with a norm (layer_norm_first)"
+            yield "transformers knows no Conformer without a norm at its end (layer_norm_first)"
     activations = (encoder.activation, encoder.conformer_activation)
     if not set(activations) <= set(keys.VALUES["hidden_act"].values()):
-        yield f"it has no activation {' or '.join(activations)}"
+        yield f"transformers knows no activation {' or '.join(activations)}"
     if encoder.pos_conv_depth > 1:
-        yield "its positions come from one convolution (pos_conv_depth)"
+        yield "transformers takes positions from one convolution alone (pos_conv_depth)"
     if config.input_quantizer is not None:
-        yield "its encoder's input is never quantized (quantize_input)"
+        yield "transformers never quantizes an encoder's input (quantize_input)"
     if config.crop_seq_to_multiple > 1:
-        yield "it leaves no frames out (crop_seq_to_multiple)"
+        yield "transformers leaves no frames out (crop_seq_to_multiple)"
 
 
 def kind_of(config: ModelConfig) -> Kind:

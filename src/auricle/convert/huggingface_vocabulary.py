@@ -61,7 +61,10 @@ def read_labels(files: Mapping[str, Any], config: Mapping[str, Any], num_rows: i
         return Labels(None, rows if blank else ())
     symbols = _symbols(files, num_rows)
     numbers = {symbol: row for row, symbol in symbols.items()}
-    specials = [numbers.get(symbol, NO_ROW) for symbol in _specials(files)]
+    specials: list[int] = []
+    for symbol in _specials(files):  # two that are one symbol are one row, and not two
+        row = numbers.get(symbol, NO_ROW)
+        specials.append(NO_ROW if row in specials else row)
     if specials[0] == NO_ROW:
         raise UserError(f"{VOCABULARY_FILE} has no number for the blank, {shortened(_specials(files)[0])}")
     rest = [row for row in range(num_rows) if row not in specials]

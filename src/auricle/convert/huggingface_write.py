@@ -38,7 +38,7 @@ def fit_huggingface(loaded: Loaded) -> Fitted:
         UserError: It cannot hold it at all.
     """
     for problem in huggingface_problems(loaded.config):
-        raise UserError(f"{loaded.source} cannot be written for Hugging Face, whose format says: {problem}")
+        raise UserError(f"{loaded.source} cannot be written for Hugging Face: {problem}")
     _check_speeds(loaded)
     notices = []
     config = loaded.config

@@ -108,7 +108,7 @@ def read_model(
         if reference_padding:
             config = with_reference_padding(config)
         num_updates = as_type(content.get("num_updates", 0), int, "num_updates")
-        rows = _rows(content.get(ROWS, []))
+        rows = _rows(content.get(ROWS, []), config)
     except UserError as error:
         raise UserError(f"{folder / CONFIG_FILE}: {error}") from None
     dictionary = folder / DICTIONARY_FILE
@@ -122,10 +122,19 @@ def read_model(
     )
 
 
-def _rows(value: object) -> tuple[int, ...]:
+def _rows(value: object, config: ModelConfig) -> tuple[int, ...]:
     """Where the labels of a folder of Hugging Face were; see `Loaded.rows`."""
-    if not isinstance(value, list) or not all(type(row) is int for row in value):
+    if value == []:
+        return ()
+    if not isinstance(value, list) or not all(type(row) is int and row >= -1 for row in value):
         raise UserError(f"{ROWS}: expected a list of whole numbers")
+    found = sorted(row for row in value if row >= 0)
+    if (
+        not isinstance(config, CTCConfig)
+        or len(value) != config.num_labels
+        or found != list(range(len(found)))
+    ):
+        raise UserError(f"{ROWS}: these are not the rows of its output layer")
     return tuple(value)
 
 
