@@ -33,7 +33,7 @@ def load(
     dictionary: PathLike | None = None,
     reference_padding: bool = False,
 ) -> "Loaded":
-    """Reads a model: a fairseq checkpoint of any era, a checkpoint folder or a run folder of ours.
+    """Reads a model: a fairseq checkpoint of any era, a Hugging Face folder, a folder or a run of ours.
 
     Nothing that a file contains is run.
 

@@ -1,6 +1,7 @@
 """Live parity with transformers: its folders opened here, and ours opened there."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from auricle.convert.load import load
 from auricle.convert.loaded import Loaded
 from auricle.dictionary import Dictionary
 from auricle.errors import UserError
+from auricle.models.build import build_model
+from auricle.models.config import CTCConfig, EncoderConfig, QuantizerConfig, Wav2Vec2Config
 from auricle.models.ctc import Wav2Vec2CTC
 from auricle.models.wav2vec2 import Wav2Vec2, Wav2Vec2Pretraining
 
@@ -228,3 +231,39 @@ def test_a_blank_that_only_the_configuration_names(tmp_path: Path, seed: int) ->
     theirs.assert_same_state(model, back)
     assert back.config.pad_token_id == theirs.NUM_LABELS - 1
     assert load(tmp_path / "y").dictionary is None
+
+
+def test_phonemes(tmp_path: Path) -> None:
+    """A dictionary without a word delimiter: its symbols are written with spaces between them."""
+    model = theirs.build("large", "ForCTC", 1)
+    symbols = Dictionary(["a", "tʃ", "ɔː", "b", "ts", "e", "i"])
+    loaded = replace(load(theirs.save(model, tmp_path / "x")), dictionary=symbols)
+    convert(loaded, tmp_path / "y", "huggingface")
+    processor = transformers.Wav2Vec2Processor.from_pretrained(tmp_path / "y")
+    assert processor.batch_decode([[0, 5, 5, 0, 4, 6]]) == ["tʃ a ɔː"]
+    assert processor.tokenizer.pad_token_id == 0 and len(processor.tokenizer) == theirs.NUM_LABELS
+    assert load(tmp_path / "y").dictionary == symbols
+
+
+def test_fairseqs_features_that_are_as_wide_as_the_encoder(tmp_path: Path) -> None:
+    """fairseq does not project them; transformers does, to themselves."""
+    encoder = EncoderConfig(
+        num_layers=2, dim=8, ffn_dim=12, num_heads=2, pos_conv_kernel=4, pos_conv_groups=2
+    )
+    config = Wav2Vec2Config(
+        ((8, 10, 5), (8, 3, 2)), encoder=encoder, final_dim=4, quantizer=QuantizerConfig(2, 3)
+    )
+    for number, whole in enumerate(
+        (config, replace(config, heads=False), CTCConfig(config, theirs.NUM_LABELS))
+    ):
+        model = build_model(whole).eval()
+        theirs.randomise(model)
+        source = Loaded(model, None, whole, 0, tmp_path)
+        assert convert(source, tmp_path / f"{number}", "huggingface").difference == 0
+        back = load(tmp_path / f"{number}")
+        assert back.config == whole and back.model.state_dict().keys() == model.state_dict().keys()
+        other = theirs.read_back(
+            theirs.their_class("base", theirs.HEADS[(0, 2, 1)[number]]), tmp_path / f"{number}"
+        )
+        signal = waveforms(other)
+        assert_close(ours(source, signal), theirs.answers(other, signal), **TOLERANCE)

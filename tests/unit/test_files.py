@@ -14,8 +14,8 @@ from safetensors.torch import load_file
 from auricle.errors import UserError
 from auricle.files import (
     atomic_copy,
-    atomic_folder,
     atomic_file,
+    atomic_folder,
     atomic_write_bytes,
     atomic_write_text,
     clean_leftovers,
@@ -230,7 +230,7 @@ def test_a_file_that_a_block_writes_appears_when_it_is_whole(tmp_path: Path) -> 
     with pytest.raises(ValueError, match="mine"), atomic_file(target) as partial:
         partial.write_text("half")
         raise ValueError("mine")
-    with pytest.raises(UserError, match="cannot write .*: No space"), atomic_file(target) as partial:
+    with pytest.raises(UserError, match=r"cannot write .*: No space"), atomic_file(target) as partial:
         partial.write_text("half")
         raise OSError(errno.ENOSPC, "No space left on device")
     assert target.read_text() == "two" and [path.name for path in target.parent.iterdir()] == ["file"]
