@@ -137,6 +137,8 @@ def test_rotation_speeds_that_are_not_in_the_file(tmp_path: Path) -> None:
     torch.save(state, tmp_path / "x" / "pytorch_model.bin")
     loaded = load(tmp_path / "x")
     assert_close(ours(loaded, waveforms(model)), theirs.answers(model, waveforms(model)), **TOLERANCE)
+    convert(loaded, tmp_path / "y", "huggingface")
+    assert theirs.read_back(type(model), tmp_path / "y").config.rotary_embedding_base == 500
 
 
 LETTERS = ["|", "E", "T", "A", "ö", "'", "N"]

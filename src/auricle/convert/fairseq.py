@@ -36,7 +36,6 @@ MAX_SHARING = 2
 
 _MAX_WRAPPERS = 8
 _SEQ2SEQ_ENCODER = "encoder.w2v_model."
-_AUDIO_WORDS = ("normalize", "sample_rate")
 
 Weights = Mapping[str, StoredTensor]
 
@@ -123,7 +122,7 @@ def _seq2seq(options: Options, weights: Weights) -> tuple[ModelConfig, Weights]:
     if _options_of(options.words.get("w2v_args")):
         pretrained = _pretrained_encoder(options)
     else:
-        audio = {word: options.words.get(word) for word in _AUDIO_WORDS}
+        audio = {word: options.words.get(word) for word in keys.TASK_WORDS}
         pretrained = config_from_fairseq(encoder_options(weights, _SEQ2SEQ_ENCODER) | audio)
     num_labels = _num_rows(weights, "decoder.embed_tokens.weight", "table of labels")
     config = seq2seq_config_from_fairseq(options.words, pretrained, num_labels)
@@ -215,7 +214,7 @@ def _options_of(value: Any) -> Options | None:
     family = model.get("_name") or model.get("arch")
     if not isinstance(family, str):
         return None
-    audio = {word: task[word] for word in _AUDIO_WORDS if task.get(word) is not None}
+    audio = {word: task[word] for word in keys.TASK_WORDS if task.get(word) is not None}
     criterion = _mapping(everything.get("criterion")) or everything
     words = {"infonce": criterion.get("infonce")} | {w: v for w, v in model.items() if v is not None}
     return Options(keys.OLD_FAMILIES.get(family, family), {**words, **audio})

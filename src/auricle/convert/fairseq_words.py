@@ -28,7 +28,6 @@ from auricle.models.config import (
 Words = dict[str, Any]
 
 _NAMESPACE = Global("argparse", "Namespace")
-_TASK_WORDS = ("normalize", "sample_rate")
 _OURS_ALONE = ("reference_padding",)
 _WITHOUT_SETTINGS = ("scoring", "bpe", "tokenizer")
 
@@ -77,7 +76,7 @@ def _pretraining(config: Wav2Vec2Config) -> Words:
     words["quantize_targets"] = config.heads and config.quantizer is not None
     words["target_glu"] = config.heads and config.target_glu
     words["quantize_input"] = config.input_quantizer is not None
-    task = {word: words.pop(word) for word in _TASK_WORDS}
+    task = {word: words.pop(word) for word in keys.TASK_WORDS}
     criterion = {"infonce": True, "loss_weights": [0.1, 10.0]}
     criterion["log_keys"] = ["prob_perplexity", "code_perplexity", "temp"]
     return _groups(("wav2vec2", words), ("audio_pretraining", task), ("wav2vec", criterion))
@@ -89,7 +88,7 @@ def _wav2vec(config: Wav2VecConfig) -> Words:
         words[word] = not words[word]
     words["offset"] = str(config.offset or "auto")
     words["sample_distance"] = config.sample_distance or None
-    task = {word: words.pop(word) for word in _TASK_WORDS}
+    task = {word: words.pop(word) for word in keys.TASK_WORDS}
     criterion = {"infonce": config.infonce}
     return _groups(("wav2vec", words), ("audio_pretraining", task), ("wav2vec", criterion))
 

@@ -88,6 +88,7 @@ def fit_fairseq(loaded: Loaded) -> Fitted:
         for problem in _problems(encoder):
             raise UserError(f"{loaded.source} cannot be written for fairseq: {problem}")
         loaded = _swish(loaded, encoder, notices)
+    loaded = _without_reference_padding(loaded)
     if isinstance(loaded.config, Wav2Vec2Config) and not loaded.config.heads:
         notices.append("it is an encoder alone: the pre-training heads that fairseq demands are all zeros")
     if isinstance(loaded.config, CTCConfig | Seq2SeqConfig) and loaded.dictionary is None:
@@ -181,6 +182,17 @@ def _swish(loaded: Loaded, encoder: Wav2Vec2Config, notices: list[str]) -> Loade
     path = "encoder.conformer_activation"
     inside = "" if encoder is loaded.config else "encoder."
     return rebuilt(loaded, {inside + path: "swish"})
+
+
+def _without_reference_padding(loaded: Loaded) -> Loaded:
+    """The format has no word for it: fairseq itself knows no other padding, and we read files without."""
+    match loaded.config:
+        case CTCConfig() | Seq2SeqConfig():
+            return rebuilt(loaded, {"encoder.reference_padding": False})
+        case Wav2Vec2Config() | Wav2VecConfig():
+            return rebuilt(loaded, {"reference_padding": False})
+        case _:
+            return loaded
 
 
 def _blank_heads(config: Wav2Vec2Config) -> dict[str, Tensor]:

@@ -3,6 +3,7 @@
 Read are the JSON files and the weights: safetensors, or torch's files by the reader that runs nothing.
 """
 
+import logging
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -40,6 +41,8 @@ NEVER = -1e4
 """Bias of a label that the folder does not have: it has no weight, and is never written."""
 
 Weights = Mapping[str, Weight]
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +147,11 @@ def _encoder_of(base: ModelConfig | None, kind: Kind, layer_type: str) -> Wav2Ve
 
 def _audio(files: Mapping[str, Any]) -> dict[str, Any]:
     """`normalize` and `sample_rate`; without a file, transformers' defaults."""
+    if PREPROCESSOR_FILE not in files:
+        logger.warning(
+            "the folder has no %s: its audio is taken to be normalised, at 16 kHz, transformers' defaults",
+            PREPROCESSOR_FILE,
+        )
     content = files.get(PREPROCESSOR_FILE, {})
     if not isinstance(content, dict):
         raise UserError(f"{PREPROCESSOR_FILE} is no table of values")

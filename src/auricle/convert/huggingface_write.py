@@ -30,6 +30,9 @@ from auricle.errors import UserError
 from auricle.files import write_tensors
 from auricle.models.config import CTCConfig, Wav2Vec2Config
 
+_LARGEST_BASE = 1e9
+"""Of a rotation; the published one is 10,000."""
+
 
 def fit_huggingface(loaded: Loaded) -> Fitted:
     """The model as transformers' format can hold it, and what is to be said about the difference.
@@ -62,6 +65,7 @@ def write_huggingface(folder: Path, fitted: Loaded) -> None:
     """
     state = dict(_renamed(fitted))
     config = huggingface_config(fitted.config) | {OWN_KEY: _own_part(fitted)}
+    config |= _rotation_words(fitted)
     if isinstance(fitted.config, CTCConfig):
         assert fitted.dictionary is not None
         symbols = vocabulary(fitted.dictionary, fitted.rows)
@@ -112,6 +116,16 @@ def _label_words(
     words = ("pad_token", "bos_token", "eos_token")
     numbers = {f"{word}_id": symbols.get(specials[word] or "") for word in words}
     return {**numbers, "vocab_size": len(state["lm_head.weight"])}
+
+
+def _rotation_words(fitted: Loaded) -> dict[str, int]:
+    """The base whose powers are the speeds of a rotation, which our configuration does not know."""
+    state = fitted.model.state_dict()
+    speeds = next((tensor for name, tensor in state.items() if name.endswith(".inv_freq")), None)
+    if speeds is None or len(speeds) < 2:
+        return {}
+    base = float(speeds[1].double().pow(-len(speeds)))
+    return {"rotary_embedding_base": round(base)} if 1.0 < base < _LARGEST_BASE else {}
 
 
 def _renamed(fitted: Loaded) -> Iterator[tuple[str, Tensor]]:

@@ -41,6 +41,9 @@ _AUDIO_WORDS = {
     "reference_padding": "reference_padding",
 }
 
+TASK_WORDS = ("normalize", "sample_rate")
+"""Those of them that stand in the group of the task, not of the model."""
+
 PRETRAINING_WORDS = {
     "conv_feature_layers": "conv_layers",
     "extractor_mode": "conv_norm",

@@ -13,6 +13,7 @@ from auricle.convert.conversion import convert
 from auricle.convert.fairseq import read_fairseq
 from auricle.convert.load import load
 from auricle.convert.loaded import Loaded
+from auricle.convert.weights import with_reference_padding
 from auricle.errors import UserError
 from auricle.models.build import build_model
 from auricle.models.config import EncoderConfig, ModelConfig, QuantizerConfig, Wav2Vec2Config, Wav2VecConfig
@@ -158,6 +159,13 @@ def test_two_quantizers_that_differ(tmp_path: Path) -> None:
     config = replace(BASE, input_quantizer=QuantizerConfig(2, 5))
     with pytest.raises(UserError, match="cannot be written for fairseq: its quantizers"):
         convert(of(config), tmp_path / "x.pt", "fairseq")
+
+
+@pytest.mark.parametrize("config", [BASE, forged.FINETUNED, Wav2VecConfig(((4, 10, 5),))])
+def test_fairseqs_padding_is_not_what_its_files_say(config: ModelConfig, tmp_path: Path) -> None:
+    model = of(with_reference_padding(config))
+    assert convert(model, tmp_path / "x.pt", "fairseq").difference == 0
+    assert load(tmp_path / "x.pt", reference_padding=True).config == model.config
 
 
 def test_numbers_of_any_value_are_kept(tmp_path: Path) -> None:
