@@ -1,7 +1,7 @@
 """A checkpoint of any format written in another: written beside, read again, compared, then renamed."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -55,7 +55,7 @@ def convert(loaded: Loaded, target: Path, to: Format, *, force: bool = False) ->
     fitted = fit(loaded)
     with atomic_folder(target) as partial:
         write(partial, fitted.loaded)
-        difference = _verified(fitted, read(partial), partial, target)
+        difference = _verified(fitted.loaded, read, partial, target)
     return Conversion(difference, fitted.notices)
 
 
@@ -67,17 +67,19 @@ def _to_fairseq(loaded: Loaded, target: Path, force: bool) -> Conversion:
         raise UserError(f"{beside} exists: choose another name, or replace it with --force")
     with atomic_file(target) as partial:
         write_fairseq(partial, fitted.loaded)
-        difference = _verified(fitted, read_fairseq(partial), partial, target)
+        held = fitted.loaded if words is None else replace(fitted.loaded, dictionary=None)
+        difference = _verified(held, read_fairseq, partial, target)
     if words is not None and beside is not None:
         words.save(beside)
     return Conversion(difference, fitted.notices, beside)
 
 
-def _verified(fitted: Fitted, written: Loaded, partial: Path, target: Path) -> float:
+def _verified(expected: Loaded, read: Callable[[Path], Loaded], partial: Path, target: Path) -> float:
     try:
-        if written.dictionary is not None and written.dictionary != fitted.loaded.dictionary:
+        written = read(partial)
+        if written.dictionary != expected.dictionary:
             raise UserError("what was written has another dictionary: nothing is kept")
-        return largest_difference(fitted.loaded, written)
+        return largest_difference(expected, written)
     except UserError as error:
         raise UserError(f"{target}: {str(error).replace(str(partial), str(target))}") from None
 
