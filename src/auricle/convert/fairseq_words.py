@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from auricle.convert import keys
-from auricle.convert.unpickle import Global, StandIn
+from auricle.convert.pickle_values import Global, StandIn
 from auricle.convert.values import value_at
 from auricle.models.config import (
     CTCConfig,

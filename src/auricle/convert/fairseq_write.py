@@ -13,8 +13,8 @@ from auricle.convert import keys
 from auricle.convert.fairseq_words import fairseq_options
 from auricle.convert.fitted import NO_DICTIONARY, Fitted, placeholders, rebuilt
 from auricle.convert.loaded import Loaded
+from auricle.convert.pickle_values import Global, StandIn
 from auricle.convert.torch_write import write
-from auricle.convert.unpickle import Global, StandIn
 from auricle.dictionary import MASK, SPECIALS, Dictionary
 from auricle.errors import UserError
 from auricle.models.config import (

@@ -5,7 +5,6 @@ Read are the JSON files and the weights: safetensors, or torch's files by the re
 
 import logging
 from collections.abc import Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -80,8 +79,7 @@ def read_huggingface(
     try:
         files = read_json_files(folder)
         content = _Folder(files, _own_part(files[CONFIG_FILE]))
-        with ExitStack() as stack:
-            return _read(folder, content, weight_files(folder, stack), map_location, reference_padding)
+        return _read(folder, content, weight_files(folder), map_location, reference_padding)
     except DamagedError as error:
         raise UserError(f"{folder} is damaged or cut off ({error}): download it again") from None
     except UserError as error:

@@ -2,15 +2,13 @@
 
 import json
 from collections.abc import Mapping
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
-
 from auricle.convert.huggingface_vocabulary import ADDED_FILE, SPECIALS_FILE, TOKENIZER_FILE, VOCABULARY_FILE
 from auricle.convert.literals import shortened
-from auricle.convert.own import CONFIG_FILE, WEIGHTS_FILE, SafeTensor
+from auricle.convert.own import CONFIG_FILE, WEIGHTS_FILE
+from auricle.convert.safetensors_file import read_safetensors
 from auricle.convert.storages import StoredTensor
 from auricle.convert.torch_file import read
 from auricle.convert.weights import Weight
@@ -53,12 +51,11 @@ def read_json_files(folder: Path) -> dict[str, Any]:
     return files
 
 
-def weight_files(folder: Path, stack: ExitStack) -> dict[str, Weight]:
+def weight_files(folder: Path) -> dict[str, Weight]:
     """The folder's weights by their names, not loaded yet.
 
     Args:
         folder: With `model.safetensors` or `pytorch_model.bin`, or an index of several of the kind.
-        stack: Keeps the files open, which have to be while the weights are loaded.
 
     Raises:
         UserError: There are none, or one is damaged or missing.
@@ -66,22 +63,18 @@ def weight_files(folder: Path, stack: ExitStack) -> dict[str, Weight]:
     for name in (WEIGHTS_FILE, TORCH_FILE):
         index = folder / f"{name}.index.json"
         if (folder / name).is_file():
-            return _weights(folder / name, stack)
+            return _weights(folder / name)
         if index.is_file():
             weights: dict[str, Weight] = {}
             for shard in _shards(index):
-                weights |= _weights(folder / shard, stack)
+                weights |= _weights(folder / shard)
             return weights
     raise UserError(f"{folder} holds no weights: it has neither {WEIGHTS_FILE} nor {TORCH_FILE}")
 
 
-def _weights(path: Path, stack: ExitStack) -> dict[str, Weight]:
+def _weights(path: Path) -> dict[str, Weight]:
     if path.name.endswith(".safetensors"):
-        try:
-            file = stack.enter_context(safe_open(path, framework="pt"))
-        except (OSError, SafetensorError) as error:
-            raise UserError(f"{path} is damaged or cut off ({error}): download it again") from None
-        return {name: SafeTensor(file, name) for name in file.keys()}  # noqa: SIM118 it is no mapping
+        return dict(read_safetensors(path))
     content = read(path)
     if not isinstance(content, dict):
         raise UserError(f"{path} holds no table of named tensors: download it again")

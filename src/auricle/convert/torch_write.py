@@ -16,8 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from auricle.convert.pickle_values import Global, StandIn
 from auricle.convert.storages import STORAGE_DTYPES
-from auricle.convert.unpickle import Global, StandIn
 
 _ALIGNMENT = 64
 """Of each storage in the file, so that it can be mapped into memory; torch's own files have the same."""

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 import forged
 from auricle.convert import torch_write
+from auricle.convert.pickle_values import Global, StandIn
 from auricle.convert.torch_file import read
 from auricle.convert.torch_write import write
-from auricle.convert.unpickle import Global, StandIn
 
 plain = st.recursive(
     st.none()
