@@ -57,6 +57,30 @@ def atomic_write_text(path: str | os.PathLike[str], text: str) -> None:
 
 
 @contextlib.contextmanager
+def atomic_file(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Give the path of a file to write; when the block ends well it takes the place of `path`.
+
+    Raises:
+        UserError: The disk is full or not writable. Any other exception of the block passes through; the old
+            file is as it was.
+    """
+    target = Path(path)
+    partial = _beside(target, PARTIAL)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        yield partial
+        with open(partial, "rb+") as stream:
+            os.fsync(stream.fileno())
+        os.replace(partial, target)
+        _sync_folder(target.parent)
+    except OSError as error:
+        raise UserError(f"cannot write {target}: {_reason(error)}; {_remedy(error)}") from error
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
 def growing_file(path: str | os.PathLike[str]) -> Iterator[tuple[BinaryIO, int]]:
     """A text file that grows line by line, over several runs if need be, and gets its name when it is whole.
 

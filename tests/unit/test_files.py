@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from auricle.errors import UserError
 from auricle.files import (
     atomic_copy,
+    atomic_file,
     atomic_folder,
     atomic_write_bytes,
     atomic_write_text,
@@ -217,6 +218,22 @@ def test_a_file_that_cannot_be_written_stays_as_it_was(
         atomic_write_text(target, "two")
     assert target.read_text() == "one"
     assert [path.name for path in tmp_path.iterdir()] == ["recipe.yaml"]
+
+
+def test_a_file_that_a_block_writes_appears_when_it_is_whole(tmp_path: Path) -> None:
+    target = tmp_path / "new" / "file"
+    for text in ("one", "two"):
+        with atomic_file(target) as partial:
+            partial.write_text(text)
+            assert not target.exists() or target.read_text() == "one"
+        assert target.read_text() == text
+    with pytest.raises(ValueError, match="mine"), atomic_file(target) as partial:
+        partial.write_text("half")
+        raise ValueError("mine")
+    with pytest.raises(UserError, match=r"cannot write .*: No space"), atomic_file(target) as partial:
+        partial.write_text("half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert target.read_text() == "two" and [path.name for path in target.parent.iterdir()] == ["file"]
 
 
 def test_folders_that_a_file_system_cannot_flush_are_no_failure(

@@ -6,7 +6,7 @@ its pre-trained encoder once more, under `w2v_args`, in any of these forms.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,6 @@ MAX_SHARING = 2
 
 _MAX_WRAPPERS = 8
 _SEQ2SEQ_ENCODER = "encoder.w2v_model."
-_AUDIO_WORDS = ("normalize", "sample_rate")
 
 Weights = Mapping[str, StoredTensor]
 
@@ -92,7 +91,17 @@ def read_fairseq(
 
 
 def _pretraining(options: Options, weights: Weights) -> tuple[ModelConfig, Weights]:
-    return config_from_fairseq(options.words), weights
+    config = config_from_fairseq(options.words)
+    if config.quantizer is None and _are_blank(weights):
+        rest = {name: w for name, w in weights.items() if not name.startswith(keys.PRETRAINING_HEADS)}
+        return replace(config, heads=False), rest
+    return config, weights
+
+
+def _are_blank(weights: Weights) -> bool:
+    """Whether the pre-training heads are all zeros, which is how an encoder alone is written for fairseq."""
+    heads = [weight for name, weight in weights.items() if name.startswith(keys.PRETRAINING_HEADS)]
+    return bool(heads) and not any(weight.load().any() for weight in heads)
 
 
 def _wav2vec(options: Options, weights: Weights) -> tuple[ModelConfig, Weights]:
@@ -113,7 +122,7 @@ def _seq2seq(options: Options, weights: Weights) -> tuple[ModelConfig, Weights]:
     if _options_of(options.words.get("w2v_args")):
         pretrained = _pretrained_encoder(options)
     else:
-        audio = {word: options.words.get(word) for word in _AUDIO_WORDS}
+        audio = {word: options.words.get(word) for word in keys.TASK_WORDS}
         pretrained = config_from_fairseq(encoder_options(weights, _SEQ2SEQ_ENCODER) | audio)
     num_labels = _num_rows(weights, "decoder.embed_tokens.weight", "table of labels")
     config = seq2seq_config_from_fairseq(options.words, pretrained, num_labels)
@@ -205,7 +214,7 @@ def _options_of(value: Any) -> Options | None:
     family = model.get("_name") or model.get("arch")
     if not isinstance(family, str):
         return None
-    audio = {word: task[word] for word in _AUDIO_WORDS if task.get(word) is not None}
+    audio = {word: task[word] for word in keys.TASK_WORDS if task.get(word) is not None}
     criterion = _mapping(everything.get("criterion")) or everything
     words = {"infonce": criterion.get("infonce")} | {w: v for w, v in model.items() if v is not None}
     return Options(keys.OLD_FAMILIES.get(family, family), {**words, **audio})

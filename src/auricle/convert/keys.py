@@ -41,6 +41,9 @@ _AUDIO_WORDS = {
     "reference_padding": "reference_padding",
 }
 
+TASK_WORDS = ("normalize", "sample_rate")
+"""Those of them that stand in the group of the task, not of the model."""
+
 PRETRAINING_WORDS = {
     "conv_feature_layers": "conv_layers",
     "extractor_mode": "conv_norm",
@@ -258,22 +261,25 @@ SEQ2SEQ_STATE_PREFIXES = {
 
 LANGUAGE_MODEL_STATE_PREFIXES = {
     "decoder.output_projection.": "output_projection.",
-    "decoder.embed_out": "output_projection.weight",
     "decoder.project_out_dim.": "project_out_dim.",
     "decoder.adaptive_softmax.": "adaptive_softmax.",
     "decoder.": "decoder.",
 }
-"""Likewise of a language model, whose output layer had another name in 2019."""
+"""Likewise of a language model."""
 
-ROBERTA_STATE_PREFIXES = {
+OLD_LANGUAGE_MODEL_STATE_PREFIXES = {"decoder.embed_out": "output_projection.weight"}
+"""What was named otherwise in 2019; only ever read."""
+
+ROBERTA_STATE_PREFIXES = {"encoder.sentence_encoder.": "", "encoder.lm_head.": "lm_head."}
+"""Likewise of RoBERTa."""
+
+OLD_ROBERTA_STATE_PREFIXES = {
     "encoder.sentence_encoder.emb_layer_norm.": "layernorm_embedding.",
-    "encoder.sentence_encoder.": "",
-    "encoder.lm_head.": "lm_head.",
     "decoder.sentence_encoder.emb_layer_norm.": "layernorm_embedding.",
     "decoder.sentence_encoder.": "",
     "decoder.lm_head.": "lm_head.",
 }
-"""Likewise of RoBERTa, which called its encoder a decoder in 2019."""
+"""Of 2019, when it called its encoder a decoder; only ever read."""
 
 PRETRAINING_HEADS = (
     "quantizer.",

@@ -9,12 +9,17 @@ import torch
 
 from auricle.convert.archive import is_archive, unpacked
 from auricle.convert.fairseq import read_fairseq
+from auricle.convert.fitted import without_placeholders
+from auricle.convert.huggingface import read_huggingface
+from auricle.convert.huggingface_files import TORCH_FILE, is_huggingface
 from auricle.convert.loaded import Loaded
 from auricle.convert.own import CONFIG_FILE, WEIGHTS_FILE, is_own, read_model
 from auricle.dictionary import MASK, Dictionary
 from auricle.errors import UserError
 from auricle.files import resolve_folder
 from auricle.models.config import CTCConfig, LanguageModelConfig, RobertaConfig, Seq2SeqConfig
+from auricle.zoo import LocalCopy, entries, local_copy
+from auricle.zoo.catalogue import nearest
 
 __all__ = ["Loaded", "load"]
 
@@ -33,8 +38,10 @@ def load(
     """Read a model; nothing that a file contains is run.
 
     Args:
-        path: A fairseq checkpoint of any era, a `.tar` of one and its dictionary, a checkpoint folder of
-            ours, or the folder of a run, which stands for its best checkpoint, or the last without one.
+        path: A fairseq checkpoint of any era, a `.tar` of one and its dictionary, a folder of Hugging Face's
+            transformers, a checkpoint folder of ours, or the folder of a run, which stands for its best
+            checkpoint, or the last without one. Where there is none: the name of a
+            published model, which is downloaded unless it is in the cache.
         map_location: Where the weights go.
         dictionary: For checkpoints that hold none; goes before one that the checkpoint holds.
         reference_padding: Reproduce fairseq's arithmetic on padded batches, for comparisons.
@@ -45,11 +52,18 @@ def load(
     """
     map_location = _device(map_location)
     path = resolve_folder(Path(path))
+    published = None if path.exists() else _published(path)
+    if published is not None:
+        path = published.path
     if not path.exists():
         raise UserError(f"{path} does not exist{_nearest(path)}")
     if path.name in (CONFIG_FILE, WEIGHTS_FILE) and is_own(path.parent):
         path = path.parent
-    if path.is_dir():
+    if path.name == TORCH_FILE and is_huggingface(path.parent):
+        path = path.parent
+    if path.is_dir() and is_huggingface(path):
+        loaded = read_huggingface(path, map_location=map_location, reference_padding=reference_padding)
+    elif path.is_dir():
         folder = _checkpoint_in(path)
         loaded = read_model(folder, map_location=map_location, reference_padding=reference_padding)
     elif is_archive(path):
@@ -59,7 +73,9 @@ def load(
     if dictionary is not None:
         given = dictionary if isinstance(dictionary, Dictionary) else Dictionary.load(dictionary)
         loaded = replace(loaded, dictionary=given)
-    loaded = _with_mask(loaded)
+    elif published is not None and published.dictionary is not None and loaded.dictionary is None:
+        loaded = replace(loaded, dictionary=Dictionary.load(published.dictionary))
+    loaded = _with_mask(without_placeholders(loaded))
     _check_dictionary(loaded, given=dictionary is not None)
     return loaded
 
@@ -71,6 +87,11 @@ def _device(name: str | torch.device) -> torch.device:
         raise UserError(
             f"map_location={name}: there is no such device; use cpu, or cuda where there is one"
         ) from None
+
+
+def _published(path: Path) -> LocalCopy | None:
+    """The model of the catalogue that a path is the name of."""
+    return local_copy(path.as_posix()) if path.as_posix() in entries() else None
 
 
 def _load_archive(path: Path, map_location: str | torch.device) -> Loaded:
@@ -105,7 +126,8 @@ def _checkpoint_in(folder: Path) -> Path:
 
 
 def _nearest(path: Path) -> str:
-    """A hint for a mistyped name: what stands beside it under a similar one."""
+    """A hint for a mistyped name: what stands beside it, or is published, under a similar one."""
+    published = nearest(path.as_posix())
     parent = path.parent
     while not parent.is_dir() and parent != parent.parent:
         path, parent = parent, parent.parent
@@ -114,7 +136,11 @@ def _nearest(path: Path) -> str:
     except OSError:
         return ""
     similar = difflib.get_close_matches(path.name, names, n=1)
-    return f"; there is {parent / similar[0]}" if similar else f"; {parent} has nothing of a similar name"
+    if similar:
+        return f"; there is {parent / similar[0]}"
+    if published:
+        return f"; there is a published model called {published}"
+    return f"; {parent} has nothing of a similar name"
 
 
 def _with_mask(loaded: Loaded) -> Loaded:

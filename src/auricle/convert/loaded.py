@@ -18,6 +18,8 @@ class Loaded:
         config: What the model was built from.
         num_updates: Updates that it was trained for.
         source: The file or folder that was read.
+        rows: Of a recogniser that came from Hugging Face with its labels in another order than ours: which
+            row of its output layer each label was there, -1 for none. Empty: all were where they are.
     """
 
     model: Model
@@ -25,3 +27,4 @@ class Loaded:
     config: ModelConfig
     num_updates: int
     source: Path
+    rows: tuple[int, ...] = ()

@@ -2,17 +2,18 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from types import NoneType
 from typing import Any, get_args
 
 import torch
-from safetensors import SafetensorError, safe_open
-from torch import Tensor, nn
+from torch import nn
 
 from auricle.convert.literals import shortened
 from auricle.convert.loaded import Loaded
+from auricle.convert.safetensors_file import read_safetensors
+from auricle.convert.storages import DamagedError
 from auricle.convert.values import as_type, check_config, dataclass_in, path_type, with_values
 from auricle.convert.weights import model_with_weights, with_reference_padding
 from auricle.dictionary import Dictionary
@@ -35,6 +36,9 @@ FORMAT_VERSION = 1
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 DICTIONARY_FILE = "dictionary.txt"
+
+ROWS = "huggingface_rows"
+"""In `config.json`: `Loaded.rows`."""
 
 MAX_CONFIG_BYTES = 10**6
 """Of `config.json`; it has some 2,000."""
@@ -63,17 +67,22 @@ def write_model(
         model: Built from `config`.
         config: Goes into `config.json`.
         dictionary: None where the model has none.
-        extra: What else `config.json` shall say: `num_updates`, as a rule.
+        extra: What else `config.json` shall say: `num_updates`, as a rule, and `ROWS`.
 
     Raises:
         OSError: The disk is full or not writable.
     """
-    kind = next(name for name, config_type in _KINDS.items() if type(config) is config_type)
-    content = {"format_version": FORMAT_VERSION, "model": kind, "config": asdict(config), **extra}
+    content = {"format_version": FORMAT_VERSION, **content_of(config), **extra}
     (folder / CONFIG_FILE).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     write_tensors(folder / WEIGHTS_FILE, model.state_dict(), {"format": "pt"})
     if dictionary is not None:
         dictionary.save(folder / DICTIONARY_FILE)
+
+
+def content_of(config: ModelConfig) -> dict[str, Any]:
+    """What `config.json` says of the model."""
+    kind = next(name for name, config_type in _KINDS.items() if type(config) is config_type)
+    return {"model": kind, "config": asdict(config)}
 
 
 def is_own(folder: Path) -> bool:
@@ -96,10 +105,11 @@ def read_model(
     """
     content = _read_json(folder / CONFIG_FILE)
     try:
-        config = _config(content)
+        config = config_of(content)
         if reference_padding:
             config = with_reference_padding(config)
         num_updates = as_type(content.get("num_updates", 0), int, "num_updates")
+        rows = _rows(content.get(ROWS, []), config)
     except UserError as error:
         raise UserError(f"{folder / CONFIG_FILE}: {error}") from None
     dictionary = folder / DICTIONARY_FILE
@@ -109,31 +119,33 @@ def read_model(
         config=config,
         num_updates=num_updates,
         source=folder,
+        rows=rows,
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _SafeTensor:
-    """A tensor of an open safetensors file."""
-
-    file: Any
-    name: str
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return tuple(self.file.get_slice(self.name).get_shape())
-
-    def load(self) -> Tensor:
-        # A copy: the file's own tensors are maps of it, which end with the file.
-        return self.file.get_tensor(self.name).clone()  # type: ignore[no-any-return]
+def _rows(value: object, config: ModelConfig) -> tuple[int, ...]:
+    """Where the labels of a folder of Hugging Face were; see `Loaded.rows`."""
+    if value == []:
+        return ()
+    if not isinstance(value, list) or not all(type(row) is int and row >= -1 for row in value):
+        raise UserError(f"{ROWS}: expected a list of whole numbers")
+    found = sorted(row for row in value if row >= 0)
+    if (
+        not isinstance(config, CTCConfig)
+        or len(value) != config.num_labels
+        or found != list(range(len(found)))
+    ):
+        raise UserError(f"{ROWS}: these are not the rows of its output layer")
+    return tuple(value)
 
 
 def _read_weights(path: Path, config: ModelConfig, device: str | torch.device) -> Model:
+    weights = read_safetensors(path)
     try:
-        with safe_open(path, framework="pt") as file:
-            weights = {name: _SafeTensor(file, name) for name in file.keys()}  # noqa: SIM118 it is no mapping
-            return model_with_weights(config, weights, device)
-    except (OSError, SafetensorError) as error:
+        return model_with_weights(config, weights, device)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror or error}") from None
+    except DamagedError as error:
         raise UserError(f"{path} is damaged or cut off ({error}): use another checkpoint") from None
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
@@ -155,7 +167,12 @@ def _read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def _config(content: Mapping[str, Any]) -> ModelConfig:
+def config_of(content: Mapping[str, Any]) -> ModelConfig:
+    """`content_of`, read.
+
+    Raises:
+        UserError: It is damaged, or of a later version.
+    """
     kind = content.get("model")
     if not isinstance(kind, str) or kind not in _KINDS:
         raise UserError(f"'model' is none of {', '.join(_KINDS)}: this version cannot build it")

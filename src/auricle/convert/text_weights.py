@@ -17,6 +17,8 @@ Weights = Mapping[str, StoredTensor]
 _BAND = re.compile(r"decoder\.embed_tokens\.embeddings\.\d+\.0\.weight")
 _MARKS = ("version", "_float_tensor")
 _HEADS = ("classification_heads.", "encoder.classification_heads.", "decoder.classification_heads.")
+_LANGUAGE_MODEL_PREFIXES = keys.OLD_LANGUAGE_MODEL_STATE_PREFIXES | keys.LANGUAGE_MODEL_STATE_PREFIXES
+_ROBERTA_PREFIXES = keys.OLD_ROBERTA_STATE_PREFIXES | keys.ROBERTA_STATE_PREFIXES
 _IN_PROJ = re.compile(r"(.*\.)in_proj_(weight|bias)$")
 
 
@@ -29,7 +31,7 @@ def language_model_from_fairseq(
         UserError: They are not of such a model, or of one that this version cannot build.
     """
     ends_with_norm = _ends_with_norm(weights)
-    weights = _with_names_of_today(weights, keys.LANGUAGE_MODEL_STATE_PREFIXES)
+    weights = _with_names_of_today(weights, _LANGUAGE_MODEL_PREFIXES)
     bands = [
         name for name in weights if re.fullmatch(r"decoder\.embed_tokens\.embeddings\.\d+\.0\.weight", name)
     ]
@@ -56,7 +58,7 @@ def roberta_from_fairseq(options: Mapping[str, Any], weights: Weights) -> tuple[
     Raises:
         UserError: They are not of such a model, or of one that this version cannot build.
     """
-    weights = _with_names_of_today(weights, keys.ROBERTA_STATE_PREFIXES)
+    weights = _with_names_of_today(weights, _ROBERTA_PREFIXES)
     num_positions = _shape(weights, "embed_positions.weight")[0]
     config = roberta_config_from_fairseq(
         options,

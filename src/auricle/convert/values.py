@@ -58,6 +58,13 @@ def path_type(config: type, path: str) -> Any:
     return path_type(dataclass_in(annotation), rest) if rest else annotation
 
 
+def value_at(config: Any, path: str) -> Any:
+    """The value at a dotted path of a dataclass, whose parts on the way are all there."""
+    head, _, rest = path.partition(".")
+    value = getattr(config, head)
+    return value_at(value, rest) if rest else value
+
+
 def dataclass_in(annotation: Any) -> Any:
     """The dataclass that an annotation names, None aside; None where it names none."""
     options = get_args(annotation) if isinstance(annotation, UnionType) else (annotation,)

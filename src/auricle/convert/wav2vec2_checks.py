@@ -61,9 +61,11 @@ def _layer_problems(config: EncoderConfig) -> Iterator[str]:
         width = config.dim // max(config.num_heads, 1)
         if config.conv_kernel % 2 == 0:
             yield f"a depth-wise convolution of even kernel {config.conv_kernel}"
-        paired = {"abs": 2, "rope": width, "rel_pos": config.dim}[config.positions]
+        paired = {"rope": width, "rel_pos": config.dim}.get(config.positions, 2)
         if config.attention == "espnet" and paired % 2:
             yield f"{paired} channels, an odd number, cannot be paired for pos_enc_type {config.positions}"
+        if config.conformer_activation not in ACTIVATIONS:
+            yield f"activation {config.conformer_activation[:60]!r} (known: {', '.join(ACTIVATIONS)})"
     if config.layer_type == "trf_adp":
         if min(config.num_adapters, config.adapter_dim) < 1:
             yield "adapters of which there are none, or of width 0 (adp_num, adp_dim)"

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import torch
@@ -33,6 +33,22 @@ class Weight(Protocol):
 
     def load(self) -> Tensor:
         """The tensor, in memory of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class TensorWeight:
+    """A tensor that is in memory already, where one of a file may stand."""
+
+    tensor: Tensor
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Its sizes."""
+        return tuple(self.tensor.shape)
+
+    def load(self) -> Tensor:
+        """The tensor."""
+        return self.tensor
 
 
 def model_with_weights(
@@ -91,11 +107,12 @@ class _BlankNetwork(TorchFunctionMode):
         kwargs = kwargs or {}
         if func in _RANDOM_FILLS:
             return args[0] if args else kwargs["tensor"]
+        factory = torch.empty if func in _RANDOM_FACTORIES else func
         if func in _FACTORIES:
-            self.left -= func(*args, **{**kwargs, "device": "meta"}).nbytes
+            self.left -= factory(*args, **{**kwargs, "device": "meta"}).nbytes
             if self.left < 0:
                 raise UserError("its configuration describes a network of more weights than it has")
-        return (torch.empty if func in _RANDOM_FACTORIES else func)(*args, **kwargs)
+        return factory(*args, **kwargs)
 
 
 def _compare(expected: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple[int, ...]]) -> None:

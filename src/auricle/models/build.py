@@ -6,10 +6,10 @@ from auricle.models.language_model import TransformerLM
 from auricle.models.roberta import Roberta
 from auricle.models.seq2seq import Wav2Vec2Seq2Seq
 from auricle.models.wav2vec import Wav2Vec
-from auricle.models.wav2vec2 import Wav2Vec2Pretraining
+from auricle.models.wav2vec2 import Wav2Vec2, Wav2Vec2Pretraining
 from auricle.models.wav2vec_config import Wav2VecConfig
 
-Model = Wav2Vec2Pretraining | Wav2Vec | Wav2Vec2CTC | Wav2Vec2Seq2Seq | TransformerLM | Roberta
+Model = Wav2Vec2 | Wav2Vec2Pretraining | Wav2Vec | Wav2Vec2CTC | Wav2Vec2Seq2Seq | TransformerLM | Roberta
 
 
 def build_model(config: ModelConfig) -> Model:
@@ -26,4 +26,4 @@ def build_model(config: ModelConfig) -> Model:
         case RobertaConfig():
             return Roberta(config)
         case _:
-            return Wav2Vec2Pretraining(config)
+            return Wav2Vec2Pretraining(config) if config.heads else Wav2Vec2(config)

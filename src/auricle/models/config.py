@@ -46,8 +46,10 @@ class EncoderConfig:
         attention: Of Conformer layers: the Transformer's (""), which has no positions of its own, or
             ESPnet's.
         positions: Of Conformer layers: a convolution before the first one ("abs"), rotated queries and keys
-            ("rope") or relative distances ("rel_pos"); the last two need ESPnet's attention.
+            ("rope"), relative distances ("rel_pos") or nothing at all ("none", of transformers only); all but
+            the first need ESPnet's attention.
         conv_kernel: Kernel of a Conformer's depth-wise convolution, in frames.
+        conformer_activation: Of Conformer layers: fairseq knows swish alone, transformers any.
         required_seq_len_multiple: fairseq pads the frames to a multiple of this.
         num_adapters: Adapters a layer, one for each corpus.
         adapter_layers: Layers that have adapters: "all", or "start:stop" as in Python.
@@ -69,8 +71,9 @@ class EncoderConfig:
     pos_conv_groups: int = 16
     pos_conv_depth: int = 1
     attention: Literal["", "espnet"] = ""
-    positions: Literal["abs", "rope", "rel_pos"] = "abs"
+    positions: Literal["abs", "rope", "rel_pos", "none"] = "abs"
     conv_kernel: int = 31
+    conformer_activation: str = "swish"
     required_seq_len_multiple: int = 2
     num_adapters: int = 0
     adapter_dim: int = 64
@@ -137,10 +140,13 @@ class Wav2Vec2Config:
         same_quantizer: Let `quantizer`, where there is one, quantize the input as well.
         target_glu: Pass targets and distractors through a gated linear unit.
         channel_mask_first: Mask channels before frames, not after.
+        always_projects: Project the features even where they are as wide as the encoder: transformers does,
+            fairseq does not.
         crop_seq_to_multiple: Leave out the last frames, up to a multiple of this.
         normalize: Whether the weights were trained on audio of zero mean and unit variance. The model
             takes samples as given; whoever reads audio for it looks here.
         reference_padding: Reproduce fairseq's arithmetic on padded batches (see docs/padding.md).
+        heads: Whether it has pre-training heads; an encoder alone has none.
     """
 
     conv_layers: ConvLayers = BASE_CONV_LAYERS
@@ -160,10 +166,12 @@ class Wav2Vec2Config:
     time_mask: SpanMaskConfig = field(default_factory=lambda: SpanMaskConfig(prob=0.65))
     channel_mask: SpanMaskConfig = field(default_factory=SpanMaskConfig)
     channel_mask_first: bool = False
+    always_projects: bool = False
     crop_seq_to_multiple: int = 1
     normalize: bool = False
     sample_rate: int = 16000
     reference_padding: bool = False
+    heads: bool = True
 
     @property
     def shares_quantizer(self) -> bool:

@@ -1,8 +1,8 @@
 """Conformer layers: attention and convolution between two halves of a feed-forward block.
 
 Gulati et al. 2020, arXiv:2005.08100, sections 2.1 to 2.4. In fairseq's version, which this is, the
-activation is swish throughout, all dropouts are the same one, and the convolutions have no biases
-(quirk 18).
+activation is swish throughout (transformers' may have another), all dropouts are the same one, and the
+convolutions have no biases (quirk 18).
 
 Legend: B batch, N frames, C channels (model width), H heads, D channels a head. Parameter names are those of
 fairseq's checkpoints.
@@ -14,14 +14,15 @@ from torch.nn import functional as F
 
 from auricle.models.config import EncoderConfig
 from auricle.models.dropout import Dropout
-from auricle.models.transformer import SelfAttention, Surroundings, attend, bert_linear
+from auricle.models.transformer import ACTIVATIONS, SelfAttention, Surroundings, attend, bert_linear
 
 
 class FeedForward(nn.Module):
     """The feed-forward module (section 2.3); its result is halved by the layer."""
 
-    def __init__(self, dim: int, inner_dim: int, dropout: float) -> None:
+    def __init__(self, dim: int, inner_dim: int, dropout: float, activation: str = "swish") -> None:
         super().__init__()
+        self.activation = ACTIVATIONS[activation]
         self.layer_norm = nn.LayerNorm(dim)
         self.w_1 = bert_linear(dim, inner_dim)
         self.w_2 = bert_linear(inner_dim, dim)
@@ -29,7 +30,7 @@ class FeedForward(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, N, C] -> [B, N, C]."""
-        inner = self.dropout(F.silu(self.w_1(self.layer_norm(x))))
+        inner = self.dropout(self.activation(self.w_1(self.layer_norm(x))))
         return self.dropout(self.w_2(inner))  # type: ignore[no-any-return]
 
 
@@ -70,8 +71,9 @@ class MaskedBatchNorm(nn.BatchNorm1d):
 class ConvModule(nn.Module):
     """The convolution module (section 2.2): a gate, a depth-wise convolution, a batch norm."""
 
-    def __init__(self, dim: int, kernel: int, dropout: float) -> None:
+    def __init__(self, dim: int, kernel: int, dropout: float, activation: str = "swish") -> None:
         super().__init__()
+        self.activation = ACTIVATIONS[activation]
         self.layer_norm = nn.LayerNorm(dim)
         self.pointwise_conv1 = nn.Conv1d(dim, 2 * dim, 1, bias=False)
         self.depthwise_conv = nn.Conv1d(dim, dim, kernel, padding=kernel // 2, groups=dim, bias=False)
@@ -84,7 +86,7 @@ class ConvModule(nn.Module):
         y = F.glu(self.pointwise_conv1(self.layer_norm(x).transpose(1, 2)), dim=1)
         if valid is not None:
             y = y.masked_fill(~valid, 0.0)
-        y = F.silu(self.batch_norm(self.depthwise_conv(y), valid))
+        y = self.activation(self.batch_norm(self.depthwise_conv(y), valid))
         return self.dropout(self.pointwise_conv2(y)).transpose(1, 2)  # type: ignore[no-any-return]
 
 
@@ -194,7 +196,12 @@ class PlainAttention(SelfAttention):
         return super().forward(x, around.key_mask)
 
 
-ESPNET_ATTENTIONS = {"abs": EspnetAttention, "rel_pos": RelativeAttention, "rope": RotaryAttention}
+ESPNET_ATTENTIONS = {
+    "abs": EspnetAttention,
+    "rel_pos": RelativeAttention,
+    "rope": RotaryAttention,
+    "none": EspnetAttention,
+}
 """By `EncoderConfig.positions`."""
 
 
@@ -205,13 +212,14 @@ class ConformerLayer(nn.Module):
         super().__init__()
         espnet = config.attention == "espnet"
         attention = ESPNET_ATTENTIONS[config.positions] if espnet else PlainAttention
-        self.ffn1 = FeedForward(config.dim, config.ffn_dim, config.dropout)
+        dropout, activation = config.dropout, config.conformer_activation
+        self.ffn1 = FeedForward(config.dim, config.ffn_dim, dropout, activation)
         self.self_attn_layer_norm = nn.LayerNorm(config.dim)
-        self.self_attn = attention(config.dim, config.num_heads, config.dropout)
-        self.conv_module = ConvModule(config.dim, config.conv_kernel, config.dropout)
-        self.ffn2 = FeedForward(config.dim, config.ffn_dim, config.dropout)
+        self.self_attn = attention(config.dim, config.num_heads, dropout)
+        self.conv_module = ConvModule(config.dim, config.conv_kernel, dropout, activation)
+        self.ffn2 = FeedForward(config.dim, config.ffn_dim, dropout, activation)
         self.final_layer_norm = nn.LayerNorm(config.dim)
-        self.dropout = Dropout(config.dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor, around: Surroundings) -> Tensor:
         """[B, N, C] -> [B, N, C]."""

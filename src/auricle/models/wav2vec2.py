@@ -105,7 +105,7 @@ class Wav2Vec2(nn.Module):
         channels, dim = self.feature_extractor.out_channels, config.encoder.dim
         self.layer_norm = nn.LayerNorm(channels)
         self.input_quantizer, self.project_inp = self._input_quantizer(channels)
-        projects = channels != dim and self.input_quantizer is None
+        projects = (channels != dim or config.always_projects) and self.input_quantizer is None
         self.post_extract_proj = Linear(channels, dim) if projects else None
         self.dropout_input = Dropout(config.dropout_input)
         self.mask_emb = nn.Parameter(torch.rand(dim))
