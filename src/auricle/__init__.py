@@ -33,12 +33,13 @@ def load(
     dictionary: PathLike | None = None,
     reference_padding: bool = False,
 ) -> "Loaded":
-    """Reads a model: a fairseq checkpoint of any era, a checkpoint folder or a run folder of ours.
+    """Reads a model: a fairseq checkpoint of any era, a checkpoint or run folder of ours, a published one.
 
     Nothing that a file contains is run.
 
     Args:
-        path: The file or folder.
+        path: The file or folder; or, where there is none of that name, the name of a published model, such
+            as "wav2vec2-base-960h", which is downloaded once (`auricle models list` shows all).
         map_location: Where the weights go.
         dictionary: A `dict.ltr.txt`, for checkpoints that hold none.
         reference_padding: Reproduce fairseq's arithmetic on padded batches, for comparisons.

@@ -40,6 +40,7 @@ VERBS: dict[str, Verb] = {
     "transcribe": Verb("transcribe", "Turn audio files, folders or standard input into text."),
     "featurize": Verb("featurize", "Write what a model's layers make of audio: HDF5, npy, Parquet."),
     "tokenize": Verb("tokenize", "Write audio as the codes of a model's quantizer, and their dictionary."),
+    "models": Verb("models", "List, download and verify published checkpoints.", "application"),
     "report": Verb("report", "Write the page of a run: curves, error rates, audio to listen to."),
     "demo": Verb("demo", "Pre-train, fine-tune and transcribe on the bundled speech in minutes."),
 }
@@ -92,6 +93,9 @@ def _application(wanted: str | None) -> typer.Typer:
     )
     application.callback()(_callback)
     for name, verb in VERBS.items():
+        if name == wanted and isinstance(group := _function(verb), typer.Typer):
+            application.add_typer(group, name=name, short_help=verb.summary)
+            continue
         application.command(
             name,
             short_help=verb.summary,

@@ -15,6 +15,8 @@ from auricle.dictionary import MASK, Dictionary
 from auricle.errors import UserError
 from auricle.files import resolve_folder
 from auricle.models.config import CTCConfig, LanguageModelConfig, RobertaConfig, Seq2SeqConfig
+from auricle.zoo import LocalCopy, entries, local_copy
+from auricle.zoo.catalogue import nearest
 
 __all__ = ["Loaded", "load"]
 
@@ -34,7 +36,8 @@ def load(
 
     Args:
         path: A fairseq checkpoint of any era, a `.tar` of one and its dictionary, a checkpoint folder of
-            ours, or the folder of a run, which stands for its best checkpoint, or the last without one.
+            ours, or the folder of a run, which stands for its best checkpoint, or the last without one. Where
+            there is none: the name of a published model, which is downloaded unless it is in the cache.
         map_location: Where the weights go.
         dictionary: For checkpoints that hold none; goes before one that the checkpoint holds.
         reference_padding: Reproduce fairseq's arithmetic on padded batches, for comparisons.
@@ -45,6 +48,9 @@ def load(
     """
     map_location = _device(map_location)
     path = resolve_folder(Path(path))
+    published = None if path.exists() else _published(path)
+    if published is not None:
+        path = published.path
     if not path.exists():
         raise UserError(f"{path} does not exist{_nearest(path)}")
     if path.name in (CONFIG_FILE, WEIGHTS_FILE) and is_own(path.parent):
@@ -59,6 +65,8 @@ def load(
     if dictionary is not None:
         given = dictionary if isinstance(dictionary, Dictionary) else Dictionary.load(dictionary)
         loaded = replace(loaded, dictionary=given)
+    elif published is not None and published.dictionary is not None and loaded.dictionary is None:
+        loaded = replace(loaded, dictionary=Dictionary.load(published.dictionary))
     loaded = _with_mask(loaded)
     _check_dictionary(loaded, given=dictionary is not None)
     return loaded
@@ -71,6 +79,11 @@ def _device(name: str | torch.device) -> torch.device:
         raise UserError(
             f"map_location={name}: there is no such device; use cpu, or cuda where there is one"
         ) from None
+
+
+def _published(path: Path) -> LocalCopy | None:
+    """The model of the catalogue that a path is the name of."""
+    return local_copy(path.as_posix()) if path.as_posix() in entries() else None
 
 
 def _load_archive(path: Path, map_location: str | torch.device) -> Loaded:
@@ -106,6 +119,8 @@ def _checkpoint_in(folder: Path) -> Path:
 
 def _nearest(path: Path) -> str:
     """A hint for a mistyped name: what stands beside it under a similar one."""
+    if published := nearest(path.as_posix()):
+        return f"; there is a published model called {published}"
     parent = path.parent
     while not parent.is_dir() and parent != parent.parent:
         path, parent = parent, parent.parent
