@@ -145,7 +145,7 @@ class Record:
             if not all(_is_sound(name, record) for name, record in files.items()):
                 raise ValueError
             return cls(files, content["complete"] is True)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return cls()
         except OSError as error:
             raise UserError(f"{path} cannot be read: {error.strerror or error}") from None

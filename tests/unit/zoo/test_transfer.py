@@ -1,5 +1,6 @@
 """Downloads from a server on this machine that breaks off, lies, moves files and changes them."""
 
+import json
 import random
 import resource
 import shutil
@@ -94,8 +95,8 @@ def test_a_server_that_sends_ranges_of_a_changed_file_regardless(server: FileSer
     part = tmp_path / "model.pt.partial"
     part.write_bytes(OTHER[:1000])
     note = {"address": f"{server.address}/a/model.pt", "etag": '"old"', "total": len(BODY)}
-    (tmp_path / "model.pt.partial.json").write_text(str(note).replace("'", '"').replace('""old""', '"\\"old\\""'))
-    server.etags, server.last_modified = {"/a/model.pt": '"new"'}, None
+    (tmp_path / "model.pt.partial.json").write_text(json.dumps(note))
+    server.etags, server.last_modified, server.conditions = {"/a/model.pt": '"new"'}, None, False
     assert get(server, tmp_path) == BODY
 
 
@@ -156,7 +157,7 @@ def test_compressed_content_is_refused(server: FileServer, tmp_path: Path) -> No
 
 
 def test_missing_and_forbidden(server: FileServer, tmp_path: Path) -> None:
-    with pytest.raises(MissingError, match="does not exist .* 404"):
+    with pytest.raises(MissingError, match=r"does not exist .* 404"):
         get(server, tmp_path, "/b.pt")
     server.errors = {"/a/model.pt": [403]}
     with pytest.raises(UserError, match="says 403"):
@@ -169,7 +170,7 @@ def test_a_server_that_is_busy_is_asked_again(server: FileServer, tmp_path: Path
     assert get(server, tmp_path) == BODY
     server.errors = {"/a/model.pt": [500] * 9}
     (tmp_path / "model.pt.partial").unlink()
-    with pytest.raises(UserError, match="says 500 .*try it later"):
+    with pytest.raises(UserError, match=r"says 500 .*try it later"):
         get(server, tmp_path)
 
 
@@ -181,7 +182,8 @@ def test_redirects(server: FileServer, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "target", ["http://192.0.2.1/x.pt", "ftp://127.0.0.1/x", "file:///etc/passwd", "http://localhost.example/x"]
+    "target",
+    ["http://192.0.2.1/x.pt", "ftp://127.0.0.1/x", "file:///etc/passwd", "http://localhost.example/x"],
 )
 def test_redirects_to_what_is_not_safe(server: FileServer, tmp_path: Path, target: str) -> None:
     server.redirects = {"/old": target}
@@ -221,9 +223,9 @@ def test_which_addresses_are_safe(address: str, origin: str | None, fine: bool) 
 def test_a_server_that_does_not_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transfer, "WAITS_SECONDS", (0.0,))
     monkeypatch.setattr(transfer, "TIMEOUT_SECONDS", 0.05)
-    with serving(files={"/a/model.pt": BODY}, pause=0.5) as server:
-        with pytest.raises(UserError, match=r"no answer within 0\.05 seconds"):
-            get(server, tmp_path)
+    no_answer = pytest.raises(UserError, match=r"no answer within 0\.05 seconds")
+    with serving(files={"/a/model.pt": BODY}, pause=0.5) as server, no_answer:
+        get(server, tmp_path)
     with pytest.raises(UserError, match="cannot be reached"):  # nobody listens there any more
         get(server, tmp_path)
 
@@ -231,6 +233,7 @@ def test_a_server_that_does_not_answer(tmp_path: Path, monkeypatch: pytest.Monke
 def test_noise_instead_of_http(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transfer, "WAITS_SECONDS", ())
     with socket.create_server(("127.0.0.1", 0)) as listener:
+
         def answer() -> None:
             with listener.accept()[0] as connection:
                 connection.recv(10_000)
