@@ -2,17 +2,18 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from types import NoneType
 from typing import Any, get_args
 
 import torch
-from safetensors import SafetensorError, safe_open
-from torch import Tensor, nn
+from torch import nn
 
 from auricle.convert.literals import shortened
 from auricle.convert.loaded import Loaded
+from auricle.convert.safetensors_file import read_safetensors
+from auricle.convert.storages import DamagedError
 from auricle.convert.values import as_type, check_config, dataclass_in, path_type, with_values
 from auricle.convert.weights import model_with_weights, with_reference_padding
 from auricle.dictionary import Dictionary
@@ -112,28 +113,13 @@ def read_model(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _SafeTensor:
-    """A tensor of an open safetensors file."""
-
-    file: Any
-    name: str
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return tuple(self.file.get_slice(self.name).get_shape())
-
-    def load(self) -> Tensor:
-        # A copy: the file's own tensors are maps of it, which end with the file.
-        return self.file.get_tensor(self.name).clone()  # type: ignore[no-any-return]
-
-
 def _read_weights(path: Path, config: ModelConfig, device: str | torch.device) -> Model:
+    weights = read_safetensors(path)
     try:
-        with safe_open(path, framework="pt") as file:
-            weights = {name: _SafeTensor(file, name) for name in file.keys()}  # noqa: SIM118 it is no mapping
-            return model_with_weights(config, weights, device)
-    except (OSError, SafetensorError) as error:
+        return model_with_weights(config, weights, device)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror or error}") from None
+    except DamagedError as error:
         raise UserError(f"{path} is damaged or cut off ({error}): use another checkpoint") from None
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
