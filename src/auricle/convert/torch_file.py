@@ -22,6 +22,12 @@ from auricle.errors import UserError
 MAX_PICKLE_BYTES = 64 * 2**20
 """Of the pickled part, which holds no tensor data: 64 MiB do for a dictionary of a million symbols."""
 
+_MAX_HEAD_INSTRUCTIONS = 1_000
+"""Of each of the pickles that say what follows; they have some 20."""
+
+_MAX_LIST_INSTRUCTIONS = 1_000_000
+"""Of the list of storages: three for each."""
+
 _MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
 _LEGACY_PROTOCOL = 1001
 _BIG_ENDIAN = "its numbers are big-endian, which is not supported"
@@ -110,20 +116,21 @@ def _read_legacy(file: BinaryIO, source: Source) -> Any:
         return storage
 
     content = unpickle(stream, find_storage)
-    _place_storages(unpickle(stream), storages, file, stream.tell())
+    keys = unpickle(stream, max_instructions=_MAX_LIST_INSTRUCTIONS)
+    _place_storages(keys, storages, file, stream.tell())
     return content
 
 
 def _check_legacy_head(stream: BinaryIO) -> None:
     try:
-        magic_number = unpickle(stream)
+        magic_number = unpickle(stream, max_instructions=_MAX_HEAD_INSTRUCTIONS)
     except (*_DAMAGE, RefusedError):
         magic_number = None
     if not isinstance(magic_number, int) or magic_number != _MAGIC_NUMBER:
         raise NotACheckpointError("it is neither a zip archive nor the pickles that torch wrote before")
-    if unpickle(stream) != _LEGACY_PROTOCOL:
+    if unpickle(stream, max_instructions=_MAX_HEAD_INSTRUCTIONS) != _LEGACY_PROTOCOL:
         raise NotACheckpointError("torch wrote it in a format that is not supported")
-    system = unpickle(stream)
+    system = unpickle(stream, max_instructions=_MAX_HEAD_INSTRUCTIONS)
     if not isinstance(system, dict) or system.get("little_endian") is not True:
         raise NotACheckpointError(_BIG_ENDIAN)
 

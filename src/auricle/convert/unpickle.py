@@ -18,6 +18,15 @@ from auricle.convert.storages import STORAGE_DTYPES, DamagedError, Storage, Stor
 MAX_INSTRUCTIONS = 10_000_000
 """Each makes one object of 50 to 200 bytes; a dictionary of a million symbols takes some 6 million."""
 
+MAX_CONTAINERS = 1_000_000
+"""Lists, dictionaries, sets, tuples and instances; an empty set has 216 bytes. Real files have some 50,000."""
+
+MAX_MEMO = 2_000_000
+"""Things to be referred to by a number: one for each symbol of a dictionary."""
+
+MAX_COPIES = 1_000_000
+"""Items of containers that are made from other ones, which may be used any number of times."""
+
 MAX_DEPTH = 1_000
 """Of unfinished containers inside one another; real files have some ten."""
 
@@ -85,12 +94,15 @@ FindStorage = Callable[[Any, str, int], Storage]
 """Finds a storage by its torch.dtype, its name and its number of elements."""
 
 
-def unpickle(stream: BinaryIO, find_storage: FindStorage | None = None) -> Any:
+def unpickle(
+    stream: BinaryIO, find_storage: FindStorage | None = None, *, max_instructions: int | None = None
+) -> Any:
     """What the pickle at the stream's position holds; the stream is left behind its end.
 
     Args:
         stream: In memory, so that no instruction can ask for more bytes than there are.
         find_storage: For the references to storages outside the pickle; None where there are none.
+        max_instructions: Of one that has to be short; MAX_INSTRUCTIONS by default.
 
     Returns:
         Plain Python data, with `StandIn` for instances of classes and `StoredTensor` for tensors.
@@ -99,7 +111,7 @@ def unpickle(stream: BinaryIO, find_storage: FindStorage | None = None) -> Any:
         RefusedError: It names or calls something that is not on the list.
         ValueError, IndexError, KeyError, OverflowError, AssertionError: It is damaged.
     """
-    return _Machine(find_storage).run(stream)
+    return _Machine(find_storage).run(stream, max_instructions or MAX_INSTRUCTIONS)
 
 
 class _Machine:
@@ -110,11 +122,13 @@ class _Machine:
         self.stack: list[Any] = []
         self.marks: list[list[Any]] = []
         self.memo: dict[int, Any] = {}
+        self.num_containers = 0
+        self.num_copies = 0
 
-    def run(self, stream: BinaryIO) -> Any:
+    def run(self, stream: BinaryIO, max_instructions: int) -> Any:
         """Follow the instructions up to the one that ends the pickle, and give what they leave."""
         for count, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
-            if count == MAX_INSTRUCTIONS:
+            if count == max_instructions:
                 raise DamagedError("its pickle is too long")
             if opcode.name == "STOP":
                 break
@@ -129,6 +143,13 @@ class _Machine:
         if isinstance(value, int) and value.bit_length() > MAX_INT_BITS:
             raise DamagedError("a number is too large")
         self.stack.append(value)
+
+    def push_new(self, container: Any) -> None:
+        """Put something on the stack that takes more memory than the instruction that makes it."""
+        self.num_containers += 1
+        if self.num_containers > MAX_CONTAINERS:
+            raise DamagedError("it holds more containers than any checkpoint")
+        self.stack.append(container)
 
     def mark(self, _: Any) -> None:
         """Begin a new stretch of the stack."""
@@ -154,11 +175,13 @@ class _Machine:
         """Make a tuple of the topmost things."""
         if len(self.stack) < count:
             raise DamagedError("a tuple of nothing")
-        self.stack[-count:] = [tuple(self.stack[-count:])]
+        self.push_new(tuple(self.stack.pop(position) for position in range(-count, 0)))
 
     def remember(self, index: int) -> None:
         """Keep the topmost thing under a number."""
         self.memo[index] = self.stack[-1]
+        if len(self.memo) > MAX_MEMO:
+            raise DamagedError("it remembers more than any checkpoint")
 
     def recall(self, index: int) -> None:
         """Push what was kept."""
@@ -197,7 +220,15 @@ class _Machine:
     def make(self, _: Any) -> None:
         """REDUCE and NEWOBJ: a class and a tuple of arguments."""
         args, target = self.stack.pop(), self.stack.pop()
-        self.stack.append(_made(target, args))
+        self.push_made(target, args)
+
+    def push_made(self, target: object, args: object) -> None:
+        """Put on the stack what a class makes of arguments."""
+        if isinstance(args, tuple) and args and isinstance(args[0], list | tuple):
+            self.num_copies += len(args[0])
+        if self.num_copies > MAX_COPIES:
+            raise DamagedError("it copies more than any checkpoint")
+        self.push_new(_made(target, args))
 
     def make_with_keywords(self, _: Any) -> None:
         """NEWOBJ_EX."""
@@ -208,13 +239,13 @@ class _Machine:
     def make_since_mark(self, _: Any) -> None:
         """OBJ: the class and its arguments stand after the mark."""
         target, *args = self.since_mark()
-        self.stack.append(_made(target, tuple(args)))
+        self.push_made(target, tuple(args))
 
     def make_named(self, module_and_name: str) -> None:
         """INST: the class is named, its arguments stand after the mark."""
         args = self.since_mark()
         self.name(module_and_name)
-        self.stack.append(_made(self.stack.pop(), tuple(args)))
+        self.push_made(self.stack.pop(), tuple(args))
 
     def set_state(self, _: Any) -> None:
         """BUILD."""
@@ -336,14 +367,14 @@ _INSTRUCTIONS: dict[str, Callable[[_Machine, Any], object]] = {
     "NONE": lambda machine, _: machine.push(None),
     "NEWTRUE": lambda machine, _: machine.push(True),
     "NEWFALSE": lambda machine, _: machine.push(False),
-    "EMPTY_LIST": lambda machine, _: machine.push([]),
+    "EMPTY_LIST": lambda machine, _: machine.push_new([]),
     "EMPTY_TUPLE": lambda machine, _: machine.push(()),
-    "EMPTY_DICT": lambda machine, _: machine.push({}),
-    "EMPTY_SET": lambda machine, _: machine.push(set()),
-    "LIST": lambda machine, _: machine.push(machine.since_mark()),
-    "TUPLE": lambda machine, _: machine.push(tuple(machine.since_mark())),
-    "DICT": lambda machine, _: machine.push(_dictionary(machine.since_mark())),
-    "FROZENSET": lambda machine, _: machine.push(_set((machine.since_mark(),))),
+    "EMPTY_DICT": lambda machine, _: machine.push_new({}),
+    "EMPTY_SET": lambda machine, _: machine.push_new(set()),
+    "LIST": lambda machine, _: machine.push_new(machine.since_mark()),
+    "TUPLE": lambda machine, _: machine.push_new(tuple(machine.since_mark())),
+    "DICT": lambda machine, _: machine.push_new(_dictionary(machine.since_mark())),
+    "FROZENSET": lambda machine, _: machine.push_new(_set((machine.since_mark(),))),
     "TUPLE1": lambda machine, _: machine.tuple_of(1),
     "TUPLE2": lambda machine, _: machine.tuple_of(2),
     "TUPLE3": lambda machine, _: machine.tuple_of(3),
