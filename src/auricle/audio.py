@@ -31,7 +31,7 @@ Source = str | os.PathLike[str] | BinaryIO
 
 _logger = logging.getLogger(__name__)
 _noticed: set[str] = set()
-_SLICE = re.compile(r"(?P<archive>.+):(?P<offset>\d+):(?P<length>\d+)")
+_SLICE = re.compile(r"(?P<archive>.+):(?P<offset>[0-9]{1,18}):(?P<length>[0-9]{1,18})")
 _LONGEST_HEADER = 1 << 40
 """Above this a header does not know its length (libsndfile then gives 2**63 - 1)."""
 
@@ -152,8 +152,12 @@ def _readable(source: Source) -> str | bytes | BinaryIO:
         # as bytes, a name that is not UTF-8 can be opened too
         return path if sys.platform == "win32" else os.fsencode(path)
     with open(member["archive"], "rb") as archive:
-        archive.seek(int(member["offset"]))
-        return io.BytesIO(archive.read(int(member["length"])))
+        size = os.fstat(archive.fileno()).st_size
+        offset, length = int(member["offset"]), int(member["length"])
+        if offset + length > size:
+            raise AudioError(f"{path}: the archive ends at byte {size}: make the manifest anew")
+        archive.seek(offset)
+        return io.BytesIO(archive.read(length))
 
 
 def _decoded(sound: soundfile.SoundFile, name: str) -> NDArray[np.float32]:

@@ -16,11 +16,15 @@ from auricle.textfile import read_lines
 SPECIALS = ("<s>", "<pad>", "</s>", "<unk>")
 """The symbols that come first in every dictionary and are in no file."""
 
+_MAX_DIGITS = 18
 _UNWRITTEN = (0, 2)
 """`<s>` and `</s>`; fairseq writes a `<pad>` that a model emits."""
 
 MASK = "<mask>"
 """What stands for a symbol that a masked language model shall guess; the last one of its dictionary."""
+
+MAX_DICTIONARY_BYTES = 64 * 2**20
+"""Of a file: two million symbols."""
 
 WORD_END = "|"
 """Stands after each word in letter labels."""
@@ -60,12 +64,14 @@ class Dictionary:
         self._index = {symbol: index for index, symbol in enumerate(self.symbols)}
         if len(self._index) != len(self.symbols):
             twice = next(symbol for symbol, times in Counter(self.symbols).items() if times > 1)
+            twice = _shortened(twice)
             raise UserError(
                 f"symbol {twice!r} is in the dictionary twice ({' '.join(SPECIALS)} always are): remove one"
             )
         for symbol in own:
             if not symbol or " " in symbol or "\n" in symbol:
-                raise UserError(f"symbol {symbol!r} is empty or holds a space: labels are split at spaces")
+                shown = _shortened(symbol)
+                raise UserError(f"symbol {shown!r} is empty or holds a space: labels are split at spaces")
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "Dictionary":
@@ -75,15 +81,16 @@ class Dictionary:
             UserError: The file is missing, not UTF-8, or has a line of another form.
         """
         symbols, counts = [], []
-        for number, line in enumerate(read_lines(path), start=1):
+        lines = read_lines(path, max_bytes=MAX_DICTIONARY_BYTES)
+        for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue
             fields = line.rstrip().rsplit(" ", 1)
             # fairseq marks a symbol that may stand twice, such as its own specials, with this flag
             if fields[-1] == "#fairseq:overwrite":
                 raise UserError(f"{path}:{number}: #fairseq:overwrite is not supported: remove the line")
-            if len(fields) != 2 or not fields[1].isdecimal():
-                raise UserError(f"{path}:{number}: expected 'symbol count', got {line!r}")
+            if len(fields) != 2 or not fields[1].isdecimal() or len(fields[1]) > _MAX_DIGITS:
+                raise UserError(f"{path}:{number}: expected 'symbol count', got {_shortened(line)!r}")
             symbols.append(fields[0])
             counts.append(int(fields[1]))
         try:

@@ -16,6 +16,7 @@ from auricle.textfile import read_lines
 Broken = tuple[str, str]
 """A file that was left out (path under the root), and why."""
 
+_MAX_DIGITS = 18
 _PROBES = 32
 _READERS = 8
 
@@ -69,10 +70,11 @@ def read_manifest(path: str | os.PathLike[str]) -> Manifest:
 
 def _entry(source: Path, number: int, line: str) -> Entry:
     fields = line.split("\t")
-    if len(fields) != 2 or not fields[0] or not fields[1].strip().isdecimal():
+    count = fields[-1].strip()
+    if len(fields) != 2 or not fields[0] or not count.isdecimal() or len(count) > _MAX_DIGITS:
         shown = line if len(line) <= 80 else f"{line[:77]}..."
         raise UserError(f"{source}:{number}: expected 'path<TAB>number of samples', got {shown!r}")
-    return Entry(fields[0], int(fields[1]), number)
+    return Entry(fields[0], int(count), number)
 
 
 def write_manifest(

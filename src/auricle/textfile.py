@@ -1,14 +1,16 @@
 """Text files that people write: read with errors a person can act on."""
 
 import os
-from pathlib import Path
 from typing import Literal
 
 from auricle.errors import UserError
 
 
 def read_lines(
-    path: str | os.PathLike[str], *, undecodable: Literal["strict", "surrogateescape"] = "strict"
+    path: str | os.PathLike[str],
+    *,
+    undecodable: Literal["strict", "surrogateescape"] = "strict",
+    max_bytes: int | None = None,
 ) -> list[str]:
     """Read the lines of a UTF-8 file, blank ones too, without their ends.
 
@@ -16,12 +18,17 @@ def read_lines(
         path: The file.
         undecodable: What bytes that are not UTF-8 do: raise, or come through as surrogate escapes, as Python
             has them in file names.
+        max_bytes: Of files that come from others, and are small.
 
     Raises:
-        UserError: The file is missing, cannot be read, or is not UTF-8.
+        UserError: The file is missing, cannot be read, is too large, or is not UTF-8.
     """
     try:
-        text = Path(path).read_bytes().decode("utf-8-sig", errors=undecodable)
+        with open(path, "rb") as file:
+            content = file.read() if max_bytes is None else file.read(max_bytes + 1)
+        if max_bytes is not None and len(content) > max_bytes:
+            raise UserError(f"{path}: larger than {max_bytes // 2**20} MiB: it is no such file")
+        text = content.decode("utf-8-sig", errors=undecodable)
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         raise UserError(f"{path}:{line}: not UTF-8 text: convert the file, with iconv for example") from None

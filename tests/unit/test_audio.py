@@ -102,9 +102,14 @@ def test_members_of_stored_archives(tmp_path: Path) -> None:
 
 def test_members_that_are_compressed_or_elsewhere(tmp_path: Path) -> None:
     path = sounds.write(tmp_path / "x.wav", 1000)
-    for member in (stored(tmp_path / "a.zip", path, zipfile.ZIP_DEFLATED), f"{tmp_path}/a.zip:999999:10"):
-        with pytest.raises(audio.AudioError, match="members have to be stored, not compressed"):
-            audio.read(member)
+    member = stored(tmp_path / "a.zip", path, zipfile.ZIP_DEFLATED)
+    with pytest.raises(audio.AudioError, match="members have to be stored, not compressed"):
+        audio.read(member)
+    for place in ("999999:10", "0:999999", f"{10**17}:{10**17}"):
+        with pytest.raises(audio.AudioError, match="the archive ends at byte"):
+            audio.read(f"{tmp_path}/a.zip:{place}")
+    with pytest.raises(audio.AudioError, match="no such file"):
+        audio.read(f"{tmp_path}/a.zip:0:{'9' * 5000}")
     with pytest.raises(audio.AudioError, match=r"b.zip:0:10: no such file"):
         audio.read(f"{tmp_path}/b.zip:0:10")
 

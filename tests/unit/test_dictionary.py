@@ -117,3 +117,29 @@ def test_padding_to_a_multiple() -> None:
     assert padded.symbols[4:] == ["a", "b", "madeupword0000", "madeupword0001"]
     assert padded.counts[4:] == [7, 3, 0, 0]
     assert padded.padded() == padded and len(padded.padded(5)) == 10
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"a " + b"9" * 5_000,
+        b"a" * 10**6,
+        b"x" * 10**6 + b" 1\n" + b"x" * 10**6 + b" 1",
+        b"\0",
+        b"a 1\n\xff 1",
+        b"a -1",
+        b"a 1.5",
+        b"<pad> 1",
+    ],
+)
+def test_hostile_files_get_one_short_line(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "dict.txt").write_bytes(content)
+    with pytest.raises(UserError) as caught:
+        Dictionary.load(tmp_path / "dict.txt")
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 400
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="no device of endless zeros here")
+def test_a_file_without_end() -> None:
+    with pytest.raises(UserError, match="larger than 64 MiB"):
+        Dictionary.load("/dev/zero")

@@ -5,8 +5,6 @@ into a folder that goes away again.
 """
 
 import gzip
-import io
-import tarfile
 import tempfile
 import zlib
 from collections.abc import Iterator
@@ -15,18 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
+from auricle.convert.tar import MAX_MEMBERS, TarError, TarMember, TooManyError, tar_members
+from auricle.dictionary import MAX_DICTIONARY_BYTES
 from auricle.errors import UserError
-
-MAX_MEMBERS = 1_000
-"""Of an archive; the published ones have some five."""
 
 MAX_RATIO = 16
 """How much larger than the file its content may be; numbers hardly shrink at all."""
 
 _MAX_READ = 2**20
-_MAX_DICTIONARY_BYTES = 64 * 2**20
 _GZIP = b"\x1f\x8b"
-_DAMAGE = (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, ValueError, OverflowError)
+_DAMAGE = (TarError, EOFError, zlib.error, gzip.BadGzipFile)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +43,8 @@ class Unpacked:
 def is_archive(path: Path) -> bool:
     """Whether a file is a tar archive, compressed or not."""
     try:
+        if not path.is_file():  # a pipe would wait for somebody to write in it
+            return False
         with open(path, "rb") as file:
             head = file.read(512)
     except OSError:
@@ -64,6 +62,10 @@ def unpacked(path: Path) -> Iterator[Unpacked]:
     with tempfile.TemporaryDirectory(prefix="auricle-") as folder:
         try:
             found = _unpack(_expanded(path, Path(folder)), Path(folder))
+        except TooManyError:
+            raise UserError(
+                f"{path} has more than {MAX_MEMBERS} members: it is no archive of a model"
+            ) from None
         except _DAMAGE:
             raise UserError(f"{path} is no tar archive, or is damaged: download it again") from None
         except OSError as error:
@@ -91,14 +93,13 @@ def _expanded(path: Path, folder: Path) -> Path:
 
 
 def _unpack(path: Path, folder: Path) -> Unpacked:
-    with _SmallReads(path) as source, tarfile.open(fileobj=source, mode="r:") as archive:
-        members = _members(archive)
+    with open(path, "rb") as file:
+        members = list(tar_members(file))
         checkpoint = _only_checkpoint(members)
         beside = PurePosixPath(checkpoint.name).with_name("dict.txt").as_posix()
         dictionary = next((member for member in members if member.name == beside), None)
-    if dictionary is not None and dictionary.size > _MAX_DICTIONARY_BYTES:
-        raise UserError(f"its dict.txt is larger than {_MAX_DICTIONARY_BYTES // 2**20} MiB")
-    with open(path, "rb") as file:
+        if dictionary is not None and dictionary.num_bytes > MAX_DICTIONARY_BYTES:
+            raise UserError(f"its dict.txt is larger than {MAX_DICTIONARY_BYTES // 2**20} MiB")
         return Unpacked(
             _copied(file, checkpoint, folder / "checkpoint.pt"),
             None if dictionary is None else _copied(file, dictionary, folder / "dict.txt"),
@@ -106,18 +107,7 @@ def _unpack(path: Path, folder: Path) -> Unpacked:
         )
 
 
-def _members(archive: tarfile.TarFile) -> list[tarfile.TarInfo]:
-    """The plain files, whose bytes stand in the archive as they are."""
-    members = []
-    for count, member in enumerate(archive):
-        if count == MAX_MEMBERS:
-            raise UserError(f"it has more than {MAX_MEMBERS} members")
-        if member.isreg() and not member.issparse():
-            members.append(member)
-    return members
-
-
-def _only_checkpoint(members: list[tarfile.TarInfo]) -> tarfile.TarInfo:
+def _only_checkpoint(members: list[TarMember]) -> TarMember:
     found = [member for member in members if member.name.endswith(".pt")]
     if len(found) != 1:
         raise UserError(
@@ -126,9 +116,9 @@ def _only_checkpoint(members: list[tarfile.TarInfo]) -> tarfile.TarInfo:
     return found[0]
 
 
-def _copied(file: BinaryIO, member: tarfile.TarInfo, target: Path) -> Path:
-    file.seek(member.offset_data)
-    left = member.size
+def _copied(file: BinaryIO, member: TarMember, target: Path) -> Path:
+    file.seek(member.position)
+    left = member.num_bytes
     with open(target, "wb") as copy:
         while left and (chunk := file.read(min(left, _MAX_READ))):
             left -= len(chunk)
@@ -136,13 +126,3 @@ def _copied(file: BinaryIO, member: tarfile.TarInfo, target: Path) -> Path:
     if left:
         raise EOFError
     return target
-
-
-class _SmallReads(io.FileIO):
-    """A file that is never read in large pieces: an archive's headers may ask for any size."""
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        """As any file, up to a megabyte."""
-        if size is None or not 0 <= size <= _MAX_READ:
-            raise ValueError("a header of an absurd size")
-        return super().read(size) or b""

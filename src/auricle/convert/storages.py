@@ -5,6 +5,7 @@ a checkpoint takes the room of the tensors that are used (an optimizer's moments
 file that is replaced or cut off meanwhile is an error, not a crash.
 """
 
+import io
 import math
 import os
 import struct
@@ -20,8 +21,11 @@ from torch import Tensor
 MAX_DIMENSIONS = 16
 """Of a tensor."""
 
-MAX_MEMBERS = 100_000
+MAX_MEMBERS = 40_000
 """Of a zip archive; the largest published checkpoints have some 3,000 tensors."""
+
+MAX_DIRECTORY_BYTES = 4 * 2**20
+"""Of a zip archive's table of contents: 40,000 members."""
 
 STORAGE_DTYPES = {
     "DoubleStorage": torch.float64,
@@ -37,6 +41,7 @@ STORAGE_DTYPES = {
 }
 """torch's names for flat stretches of numbers."""
 
+_MAX_READ = MAX_DIRECTORY_BYTES + 1
 _MAX_ELEMENTS = 2**62
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
 _ZIP_ERRORS = (
@@ -204,7 +209,7 @@ def zip_members(file: BinaryIO) -> dict[str, Member]:
             compressed or encrypted.
     """
     try:
-        with zipfile.ZipFile(file) as archive:
+        with zipfile.ZipFile(_SmallReads(file)) as archive:
             entries = archive.infolist()
     except _ZIP_ERRORS:
         raise DamagedError("its table of contents cannot be read") from None
@@ -217,6 +222,33 @@ def zip_members(file: BinaryIO) -> dict[str, Member]:
         members[entry.filename] = _member(file, entry)
     _refuse_overlaps(members, os.fstat(file.fileno()).st_size)
     return members
+
+
+class _SmallReads(io.RawIOBase):
+    """A file that is never read in large pieces: the table of contents may claim any size."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        super().__init__()
+        self.file = file
+
+    def seekable(self) -> bool:
+        """As any file on a disk."""
+        return True
+
+    def tell(self) -> int:
+        """Of the file."""
+        return self.file.tell()
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        """Of the file."""
+        return self.file.seek(offset, whence)
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """As of any file, up to the size that a table of contents may have."""
+        content = self.file.read(_MAX_READ if size is None or size < 0 else min(size, _MAX_READ))
+        if len(content) > MAX_DIRECTORY_BYTES:
+            raise zipfile.BadZipFile("a table of contents of an absurd size")
+        return content
 
 
 def _member(file: BinaryIO, entry: zipfile.ZipInfo) -> Member:

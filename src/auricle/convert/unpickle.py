@@ -19,7 +19,7 @@ MAX_INSTRUCTIONS = 10_000_000
 """Each makes one object of 50 to 200 bytes; a dictionary of a million symbols takes some 6 million."""
 
 MAX_CONTAINERS = 1_000_000
-"""Lists, dictionaries, sets, tuples and instances; an empty set has 216 bytes. Real files have some 50,000."""
+"""Lists, dictionaries, sets, tuples, instances; an empty set has 216 bytes. Real files have some 50,000."""
 
 MAX_MEMO = 2_000_000
 """Things to be referred to by a number: one for each symbol of a dictionary."""
