@@ -1,14 +1,13 @@
 """A checkpoint that wants something run is refused, and nothing is run: imports, calls, files, processes."""
 
-import os
 import pickle
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 import forged
+from attacks.audit import HOOK, run
 from attacks.hostile_pickles import COMMAND, hostile_pickles
 from auricle.convert.load import load
 from auricle.errors import UserError
@@ -62,7 +61,8 @@ def test_messages_cannot_drive_the_terminal(tmp_path: Path) -> None:
     assert str(caught.value).isprintable() and len(str(caught.value)) < 400
 
 
-WATCHED = """
+WATCHED = (
+    """
 import sys
 from pathlib import Path
 
@@ -79,28 +79,9 @@ except UserError:
     pass
 
 allowed_files = {str(path) for path in [*hostile, benign]}
-watching = True
-
-
-def watch(event, args):
-    if not watching:
-        return
-    if event == "open":
-        path, _, flags = args
-        fine = str(path) in allowed_files and not flags & 0x3  # neither O_WRONLY nor O_RDWR
-    elif event == "compile":
-        fine = args[1] == b"<unknown>" or args[1] == "<unknown>"  # ast.parse, of options that hold literals
-    else:
-        fine = event.split(".")[0] not in {
-            "import", "exec", "os", "subprocess", "socket", "ctypes", "shutil", "pickle", "marshal", "code",
-            "builtins", "tempfile", "glob", "urllib", "webbrowser", "sys", "mmap", "object",
-        }
-    if not fine:
-        print("event", event, str(args)[:200], file=sys.stderr, flush=True)
-        import posix
-        posix._exit(13)
-
-
+"""
+    + HOOK
+    + """
 sys.addaudithook(watch)
 if "control" in sys.argv:
     open(folder / "written", "w")
@@ -114,16 +95,11 @@ load(benign)
 watching = False
 print(refused)
 """
+)
 
 
 def watched(folder: Path, benign: Path, *more: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, "-c", WATCHED, str(folder), str(benign), *more],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        timeout=240,
-    )
+    return run(WATCHED, folder, benign, *more)
 
 
 def test_reading_imports_runs_and_writes_nothing(tmp_path: Path) -> None:

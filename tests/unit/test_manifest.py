@@ -150,7 +150,9 @@ def test_sizes_at_the_wanted_rate(tmp_path: Path) -> None:
     assert sample_counts(manifest, 16000) == [100, 67, 300]
 
 
-@pytest.mark.parametrize("line", ["a.wav\t" + "9" * 5_000, "a.wav\t-1", "a.wav\t1e9", "x" * 10**6, "\t1", "a\t1\t2"])
+@pytest.mark.parametrize(
+    "line", ["a.wav\t" + "9" * 5_000, "a.wav\t-1", "a.wav\t1e9", "x" * 10**6, "\t1", "a\t1\t2", "\0", "a\0\t"]
+)
 def test_hostile_lines_get_one_short_line(tmp_path: Path, line: str) -> None:
     (tmp_path / "train.tsv").write_text(f"/root\n{line}\n")
     with pytest.raises(UserError, match=r"train\.tsv:2: ") as caught:

@@ -91,11 +91,12 @@ class _BlankNetwork(TorchFunctionMode):
         kwargs = kwargs or {}
         if func in _RANDOM_FILLS:
             return args[0] if args else kwargs["tensor"]
+        factory = torch.empty if func in _RANDOM_FACTORIES else func
         if func in _FACTORIES:
-            self.left -= func(*args, **{**kwargs, "device": "meta"}).nbytes
+            self.left -= factory(*args, **{**kwargs, "device": "meta"}).nbytes
             if self.left < 0:
                 raise UserError("its configuration describes a network of more weights than it has")
-        return (torch.empty if func in _RANDOM_FACTORIES else func)(*args, **kwargs)
+        return factory(*args, **kwargs)
 
 
 def _compare(expected: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple[int, ...]]) -> None:
