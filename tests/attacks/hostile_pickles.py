@@ -27,6 +27,15 @@ def calls(command: str) -> dict[str, bytes]:
         "EXT1": b"\x82\x01" + args + b"R",
         "EXT2": b"\x83\x01\x00" + args + b"R",
         "EXT4": b"\x84\x01\x00\x00\x00" + args + b"R",
+        "EXT1 in OBJ": b"(\x82\x01" + text(command) + b"o",
+        "EXT4 of a registered number": b"\x84\x7f\x00\x00\x00" + args + b"\x81",
+        "BINPERSID of a call": tuple_of(text("storage"), system, text(command), text("cpu"), b"K\x01") + b"Q",
+        "BUILD of a setstate": system + args + b"R" + tuple_of(b"N", dictionary(x=text(command))) + b"b",
+        "REDUCE of a REDUCE": made(
+            made(name("builtins", "getattr"), name("posix", "system"), text("__call__"))
+        ),
+        "NEXT_BUFFER": b"\x97" + system + args + b"R",
+        "a class of a class": made(name("builtins", "type"), text("x"), b")", b"}"),
         "PERSID": b"Pposix.system\n" + args + b"R",
         "eval": made(name("builtins", "eval"), text(f"__import__('os').system({command!r})")),
         "exec": made(name("__builtin__", "exec"), text(f"import os; os.system({command!r})")),
@@ -66,6 +75,36 @@ def places(call: bytes) -> dict[str, bytes]:
         "a Namespace's state": program(dictionary(args=made(namespace) + dictionary(arch=call) + b"b")),
         "a state that is the call": program(made(namespace) + call + b"b"),
         "an omegaconf node": program(dictionary(cfg=node + dictionary(_val=call) + b"b")),
+        "an omegaconf container": program(
+            dictionary(
+                cfg=made(name("omegaconf.dictconfig", "DictConfig"))
+                + dictionary(_content=dictionary(model=node + dictionary(_val=call) + b"b"))
+                + b"b"
+            )
+        ),
+        "the slots of a state": program(made(namespace) + tuple_of(b"N", dictionary(arch=call)) + b"b"),
+        "a dictionary of fairseq's": program(
+            dictionary(
+                task_state=dictionary(
+                    target_dictionary=made(
+                        name("copyreg", "_reconstructor"),
+                        name("fairseq.data.dictionary", "Dictionary"),
+                        name("builtins", "object"),
+                        b"N",
+                    )
+                    + dictionary(symbols=call)
+                    + b"b"
+                )
+            )
+        ),
+        "a numpy array": program(
+            made(name("numpy.core.multiarray", "_reconstruct"), name("numpy", "ndarray"), b")", b"C\x01b")
+            + tuple_of(b"K\x01", b")", made(name("numpy", "dtype"), call), b"\x89", b"C\x01x")
+            + b"b"
+        ),
+        "a frozen set": program(b"(" + call + b"\x91"),
+        "a list that is thrown away": program(b"](" + call + b"e0N"),
+        "behind marks": program(b"((((" + call + b"1111N"),
         "an ordered dictionary": program(made(ordered, b"](" + tuple_of(text("a"), call) + b"e")),
         "a key": program(b"}" + call + b"K\x01s"),
         "a set": program(b"\x8f(" + call + b"\x90"),

@@ -16,6 +16,17 @@ from auricle.convert.load import load
 from auricle.convert.torch_file import read
 from auricle.errors import UserError
 
+LIMITED = """
+import resource, sys
+from auricle.convert.load import load
+path = sys.argv[1]
+import torch
+in_use = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (in_use + int(sys.argv[2]),) * 2)
+model = load(path).model
+print(sum(p.numel() for p in model.parameters()))
+"""
+
 DEEP = 100_000
 
 
@@ -116,6 +127,88 @@ def test_too_long_a_pickle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert "too long" in refused(forged.save_pickle(forged.program(b"N" * 2_000), tmp_path / "x.pt"))
 
 
+ORDERED = forged.name("collections", "OrderedDict") + b"q\x00"
+PAIRS = b"](" + b"K\x01K\x02\x86" * 2_000 + b"e\x85q\x01"
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b"\x8f" * 3_000, "more containers"),
+        (b"}" * 3_000, "more containers"),
+        (b"N" + b"\x85" * 3_000, "more containers"),
+        (b"N" + b"\x94" * 3_000, "remembers more"),
+        (ORDERED + PAIRS + b"h\x00h\x01R" * 3, "copies more"),
+        (forged.name("torch", "Size") + b"q\x00" + PAIRS + b"h\x00h\x01R" * 3, "copies more"),
+        (
+            forged.name("builtins", "set")
+            + b"q\x00]("
+            + b"K\x01" * 2_000
+            + b"e\x85q\x01"
+            + b"h\x00h\x01\x81" * 3,
+            "copies more",
+        ),
+    ],
+)
+def test_what_takes_more_memory_than_its_instruction_is_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: bytes, message: str
+) -> None:
+    monkeypatch.setattr(unpickle, "MAX_CONTAINERS", 2_500)
+    monkeypatch.setattr(unpickle, "MAX_MEMO", 2_500)
+    monkeypatch.setattr(unpickle, "MAX_COPIES", 5_000)
+    assert message in refused(forged.save_pickle(forged.program(body), tmp_path / "x.pt"))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="counts address space as Linux does")
+@pytest.mark.parametrize(
+    "body",
+    [b"\x8f" * 10**7, b"}" * 10**7, b"N" + b"\x94" * 10**7, b"\x8c\x02ab" * 10**7, b"N" + b"\x85" * 10**7],
+    ids=["sets", "dictionaries", "memo", "texts", "tuples"],
+)
+def test_the_worst_pickles_stay_within_a_gibibyte(tmp_path: Path, body: bytes) -> None:
+    path = forged.save_pickle(forged.program(body), tmp_path / "x.pt")
+    result = subprocess.run(
+        [sys.executable, "-c", LIMITED, str(path), str(2**30)], capture_output=True, text=True, timeout=240
+    )
+    assert "UserError" in result.stderr and "MemoryError" not in result.stderr, result.stderr
+
+
+def test_the_head_of_an_old_file_is_short(tmp_path: Path) -> None:
+    path = tmp_path / "x.pt"
+    magic = forged.legacy_head()[:-1]
+    path.write_bytes(b"\x80\x02" + b"N0" * 2_000 + magic)
+    assert "is not a checkpoint" in refused(path)
+    path.write_bytes(forged.legacy_head() + pickle.dumps({}, 2) + b"\x80\x02" + b"N0" * 10**6 + b"].")
+    assert "too long" in refused(path)
+
+
+def test_a_table_of_contents_of_absurd_size(tmp_path: Path) -> None:
+    """Of a file that has the room for it, at no cost: it is all holes."""
+    path = tmp_path / "x.pt"
+    for size in (2**23, 2**31):
+        with open(path, "wb") as file:
+            file.write(b"PK\x03\x04")
+            file.truncate(size + 100)
+            file.seek(size + 100)
+            file.write(struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 1, 1, size, 100, 0))
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        assert "table of contents" in refused(path)
+        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 * 1024  # KiB
+
+
+@pytest.mark.parametrize("size", [2**40, 2**63, 2**64 - 1])
+def test_a_table_of_contents_that_lies_in_64_bits(tmp_path: Path, size: int) -> None:
+    path = forged.save_pickle(forged.program(b"}"), tmp_path / "x.pt")
+    whole = path.read_bytes()
+    at = whole.rindex(b"PK\x05\x06")
+    wide = struct.pack("<4sQ2H2L4Q", b"PK\x06\x06", 44, 45, 45, 0, 0, 2, 2, size, size)
+    locator = struct.pack("<4sLQL", b"PK\x06\x07", 0, at, 1)
+    end = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 0xFFFF, 0xFFFF, 2**32 - 1, 2**32 - 1, 0)
+    path.write_bytes(whole[:at] + wide + locator + end)
+    assert "table of contents" in refused(path)
+
+
 @pytest.mark.parametrize(
     "words",
     [
@@ -134,18 +227,6 @@ def test_networks_that_are_not_in_the_file_take_no_memory(tmp_path: Path, words:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     refused(path)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200 * 1024  # KiB
-
-
-LIMITED = """
-import resource, sys
-from auricle.convert.load import load
-path = sys.argv[1]
-import torch
-in_use = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
-resource.setrlimit(resource.RLIMIT_AS, (in_use + int(sys.argv[2]),) * 2)
-model = load(path).model
-print(sum(p.numel() for p in model.parameters()))
-"""
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="counts address space as Linux does")

@@ -1,6 +1,7 @@
 """A checkpoint that wants something run is refused, and nothing is run: imports, calls, files, processes."""
 
 import pickle
+import pickletools
 import subprocess
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import forged
 from attacks.audit import HOOK, run
 from attacks.hostile_pickles import COMMAND, hostile_pickles
 from auricle.convert.load import load
+from auricle.convert.unpickle import _INSTRUCTIONS
 from auricle.errors import UserError
 
 NAMES = [of for of, _ in hostile_pickles("")]
@@ -31,6 +33,12 @@ def test_calls_are_refused(tmp_path: Path, of: str) -> None:
             load(path)
         assert "\n" not in str(caught.value) and str(path) in str(caught.value)
     assert not marker.exists()
+
+
+def test_every_instruction_is_known_or_refused() -> None:
+    """Those that reach for something outside the pickle are not among the known ones."""
+    unknown = {opcode.name for opcode in pickletools.opcodes} - _INSTRUCTIONS.keys() - {"STOP"}
+    assert unknown == {"EXT1", "EXT2", "EXT4", "PERSID", "NEXT_BUFFER", "READONLY_BUFFER"}
 
 
 def test_the_attacks_are_real(tmp_path: Path) -> None:

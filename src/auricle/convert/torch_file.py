@@ -31,7 +31,8 @@ _MAX_LIST_INSTRUCTIONS = 1_000_000
 _MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
 _LEGACY_PROTOCOL = 1001
 _BIG_ENDIAN = "its numbers are big-endian, which is not supported"
-_DAMAGE = (ValueError, IndexError, KeyError, OverflowError, AssertionError, struct.error)
+DAMAGE = (ValueError, IndexError, KeyError, OverflowError, AssertionError, struct.error)
+"""What the machine, and what it reads its instructions with, do with a damaged pickle."""
 
 
 class NotACheckpointError(Exception):
@@ -61,7 +62,7 @@ def read(path: str | os.PathLike[str]) -> Any:
         raise UserError(f"{path} is not a checkpoint ({error}): choose another file") from None
     except RefusedError as error:
         raise UserError(f"{path} {error}; nothing of it was run: get the file from its publisher") from None
-    except _DAMAGE as error:
+    except DAMAGE as error:
         reason = str(error) if isinstance(error, DamagedError) else "its pickle does not hold together"
         raise UserError(f"{path} is damaged or cut off ({reason}): copy or download it again") from None
 
@@ -124,7 +125,7 @@ def _read_legacy(file: BinaryIO, source: Source) -> Any:
 def _check_legacy_head(stream: BinaryIO) -> None:
     try:
         magic_number = unpickle(stream, max_instructions=_MAX_HEAD_INSTRUCTIONS)
-    except (*_DAMAGE, RefusedError):
+    except (*DAMAGE, RefusedError):
         magic_number = None
     if not isinstance(magic_number, int) or magic_number != _MAGIC_NUMBER:
         raise NotACheckpointError("it is neither a zip archive nor the pickles that torch wrote before")
