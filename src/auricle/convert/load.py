@@ -118,9 +118,8 @@ def _checkpoint_in(folder: Path) -> Path:
 
 
 def _nearest(path: Path) -> str:
-    """A hint for a mistyped name: what stands beside it under a similar one."""
-    if published := nearest(path.as_posix()):
-        return f"; there is a published model called {published}"
+    """A hint for a mistyped name: what stands beside it, or is published, under a similar one."""
+    published = nearest(path.as_posix())
     parent = path.parent
     while not parent.is_dir() and parent != parent.parent:
         path, parent = parent, parent.parent
@@ -129,7 +128,11 @@ def _nearest(path: Path) -> str:
     except OSError:
         return ""
     similar = difflib.get_close_matches(path.name, names, n=1)
-    return f"; there is {parent / similar[0]}" if similar else f"; {parent} has nothing of a similar name"
+    if similar:
+        return f"; there is {parent / similar[0]}"
+    if published:
+        return f"; there is a published model called {published}"
+    return f"; {parent} has nothing of a similar name"
 
 
 def _with_mask(loaded: Loaded) -> Loaded:

@@ -67,7 +67,11 @@ def local_copy(name: str) -> LocalCopy:
             f"{name} is {entry.about}: this program lists and downloads it, and cannot run it"
             f" (`auricle models download {name}`)"
         )
-    return copy_in_cache(entry) or download(entry, watch=_Notices(name))
+    copy = copy_in_cache(entry)
+    if copy is None:
+        _log.info("%s: licence %s (%s)", name, entry.licence, entry.licence_source)
+        copy = download(entry, watch=_Notices(name))
+    return copy
 
 
 def copy_in_cache(entry: Entry) -> LocalCopy | None:
@@ -237,5 +241,5 @@ class _Notices:
         """Says how far the download is."""
         if time.monotonic() - self.said >= SECONDS_BETWEEN_NOTICES:
             self.said = time.monotonic()
-            whole = f" of {total / 1e6:.0f}" if total is not None else ""
-            _log.info("downloading %s: %s, %.0f%s MB", self.name, file, done / 1e6, whole)
+            whole = f" of {total / 1e6:.1f}" if total is not None else ""
+            _log.info("downloading %s: %s, %.1f%s MB", self.name, file, done / 1e6, whole)
