@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import forged
 from attacks.targets import TARGETS, seeds
 
-FEW, MANY = 40, 4_000
+FEW, MANY = 40, 2_000
 
 SMALL = st.integers(0, 255)
 TEXTS = st.sampled_from(

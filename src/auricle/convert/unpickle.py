@@ -1,19 +1,27 @@
 """Pickles read as data: nothing is imported for them and nothing is called.
 
 A pickle is a program for a small stack machine, two of whose instructions fetch any object of any Python
-module and call it. This is that machine without those two. A name from the allow-list stands for itself
-(`Global`); an instance made from it is a `StandIn` that keeps the arguments and the state it was given; the
-few names that make plain data (ordered dictionaries, tensors) have builders here. A name that is not on the
-list stops the reading. `pickletools` takes the instructions apart; it runs none.
+module and call it. This is that machine without those two: `pickle_values` says what names stand for here.
+`pickletools` takes the instructions apart; it runs none.
 """
 
 import pickletools
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any, BinaryIO
 
-from auricle.convert.literals import shortened
-from auricle.convert.storages import STORAGE_DTYPES, DamagedError, Storage, StoredTensor
+from auricle.convert.pickle_values import (
+    Global,
+    RefusedError,
+    StandIn,
+    allowed,
+    dictionary_of,
+    key_of,
+    made,
+    set_of,
+)
+from auricle.convert.storages import STORAGE_DTYPES, DamagedError, Storage
+
+__all__ = ["Global", "RefusedError", "StandIn", "unpickle"]
 
 MAX_INSTRUCTIONS = 10_000_000
 """Each makes one object of 50 to 200 bytes; a dictionary of a million symbols takes some 6 million."""
@@ -35,60 +43,6 @@ MAX_INT_BITS = 256
 
 MAX_STORAGE = 2**48
 """Elements of a storage; whether the file has room for them is checked besides."""
-
-MAX_KEY = 2**60
-"""Of a whole number as a key: below it no two have the same hash, so that none can be picked to collide."""
-
-# These packages' classes of options are many: all their names are on the list.
-_PACKAGES = ("fairseq", "omegaconf")
-
-_DATA_NAMES = {
-    "argparse": "Namespace",
-    "builtins": "bool bytearray bytes complex dict float int list object str tuple",
-    "typing": "Any Dict List Optional Sequence Tuple Union",
-    "operator": "getitem",  # how the type List[int] is written down
-    "pathlib": "Path PosixPath PurePosixPath",
-    "numpy": "dtype ndarray",
-    "numpy.core.multiarray": "_reconstruct scalar",
-    "numpy._core.multiarray": "_reconstruct scalar",
-    "_codecs": "encode",  # how numpy's bytes are written down
-    "torch": "device float64 float32 float16 bfloat16 int64 int32 int16 int8 uint8 bool",
-}
-
-# What names are called today that were others in older Pythons.
-_RENAMED_MODULES = {"__builtin__": "builtins", "copy_reg": "copyreg", "_operator": "operator"}
-_RENAMED_BUILTINS = {"long": "int", "unicode": "str"}
-
-
-class RefusedError(Exception):
-    """The pickle asks for something that is not on the list."""
-
-
-@dataclass(frozen=True, slots=True)
-class Global:
-    """A name in a pickle; what it named where the pickle was written is unknown here."""
-
-    module: str
-    name: str
-
-    def __str__(self) -> str:
-        return f"{self.module}.{self.name}"
-
-
-@dataclass(slots=True, eq=False)
-class StandIn:
-    """What a pickle holds of an instance of some class.
-
-    Attributes:
-        kind: The class's name.
-        args: What it was made with.
-        state: Its attributes, as a rule a dictionary.
-    """
-
-    kind: Global
-    args: tuple[Any, ...]
-    state: Any = None
-
 
 FindStorage = Callable[[Any, str, int], Storage]
 """Finds a storage by its torch.dtype, its name and its number of elements."""
@@ -197,25 +151,25 @@ class _Machine:
         """Set keys of the topmost thing, a dictionary."""
         if type(self.stack[-1]) is not dict:
             raise DamagedError("a key is set in what is no dictionary")
-        self.stack[-1].update(_dictionary(keys_and_values))
+        self.stack[-1].update(dictionary_of(keys_and_values))
 
     def add(self, values: list[Any]) -> None:
         """Add to the topmost thing, a set."""
         if type(self.stack[-1]) is not set:
             raise DamagedError("something is added to what is no set")
-        self.stack[-1].update(map(_key, values))
+        self.stack[-1].update(map(key_of, values))
 
     def name(self, module_and_name: str) -> None:
         """GLOBAL."""
         module, _, name = module_and_name.partition(" ")
-        self.stack.append(_allowed(module, name))
+        self.stack.append(allowed(module, name))
 
     def name_on_stack(self, _: Any) -> None:
         """STACK_GLOBAL."""
         name, module = self.stack.pop(), self.stack.pop()
         if not isinstance(module, str) or not isinstance(name, str):
             raise DamagedError("a name that is no text")
-        self.stack.append(_allowed(module, name))
+        self.stack.append(allowed(module, name))
 
     def make(self, _: Any) -> None:
         """REDUCE and NEWOBJ: a class and a tuple of arguments."""
@@ -228,7 +182,7 @@ class _Machine:
             self.num_copies += len(args[0])
         if self.num_copies > MAX_COPIES:
             raise DamagedError("it copies more than any checkpoint")
-        self.push_new(_made(target, args))
+        self.push_new(made(target, args))
 
     def make_with_keywords(self, _: Any) -> None:
         """NEWOBJ_EX."""
@@ -269,93 +223,6 @@ class _Machine:
                 raise DamagedError("a reference to something other than a storage")
 
 
-def _allowed(module: str, name: str) -> Global:
-    module = _RENAMED_MODULES.get(module, module)
-    found = Global(module, _RENAMED_BUILTINS.get(name, name) if module == "builtins" else name)
-    if module.split(".")[0] in _PACKAGES or str(found) in _ALLOWED:
-        return found
-    raise RefusedError(f"asks for {shortened(str(found))}, which no checkpoint needs")
-
-
-def _made(target: object, args: object) -> Any:
-    if not isinstance(target, Global):
-        raise RefusedError("calls something that is no class of a checkpoint")
-    if type(args) is not tuple:
-        raise DamagedError("arguments that are no tuple")
-    builder = _BUILDERS.get(str(target))
-    return StandIn(target, args) if builder is None else builder(args)
-
-
-def _key(value: Any) -> Any:
-    """`value` as a key, if it is of a type whose hash nobody can steer."""
-    if value is None or isinstance(value, str | bytes | Global | StandIn):
-        return value
-    if isinstance(value, int) and abs(value) < MAX_KEY:
-        return value
-    raise DamagedError("a key that is neither text nor a number")
-
-
-def _dictionary(keys_and_values: list[Any]) -> dict[Any, Any]:
-    keys, values = keys_and_values[::2], keys_and_values[1::2]
-    return {_key(key): value for key, value in zip(keys, values, strict=True)}
-
-
-def _ordered_dictionary(args: tuple[Any, ...]) -> dict[Any, Any]:
-    """Old Pythons give the items here, as pairs; newer ones set them one by one afterwards."""
-    items = _items(args)
-    if not all(isinstance(item, list | tuple) and len(item) == 2 for item in items):
-        raise DamagedError("an ordered dictionary of something other than pairs")
-    return {_key(key): value for key, value in items}
-
-
-def _items(args: tuple[Any, ...]) -> Iterable[Any]:
-    items = args[0] if args else ()
-    if not isinstance(items, list | tuple):
-        raise DamagedError("a container of something other than a list")
-    return items
-
-
-def _set(args: tuple[Any, ...]) -> set[Any]:
-    return {_key(item) for item in _items(args)}
-
-
-def _tensor(args: tuple[Any, ...]) -> StoredTensor:
-    if len(args) < 4:
-        raise DamagedError("a tensor without a shape")
-    return StoredTensor.checked(*args[:4])
-
-
-def _parameter(args: tuple[Any, ...]) -> StoredTensor:
-    if not args or not isinstance(args[0], StoredTensor):
-        raise DamagedError("a parameter without a tensor")
-    return args[0]
-
-
-def _instance(args: tuple[Any, ...]) -> StandIn:
-    """How protocols 0 and 1 make an object: its class is the first argument."""
-    if not args or not isinstance(args[0], Global):
-        raise DamagedError("an object without a class")
-    return StandIn(args[0], ())
-
-
-_BUILDERS: dict[str, Callable[[tuple[Any, ...]], Any]] = {
-    "collections.OrderedDict": _ordered_dictionary,
-    "collections.defaultdict": lambda args: {},
-    "builtins.set": _set,
-    "builtins.frozenset": _set,
-    "torch.Size": lambda args: tuple(_items(args)),
-    "torch._utils._rebuild_tensor": _tensor,
-    "torch._utils._rebuild_tensor_v2": _tensor,
-    "torch._utils._rebuild_parameter": _parameter,
-    "copyreg._reconstructor": _instance,
-}
-
-_ALLOWED = frozenset(
-    {f"{module}.{name}" for module, names in _DATA_NAMES.items() for name in names.split()}
-    | {f"{module}.{name}" for module in ("torch", "torch.cuda", "torch.storage") for name in STORAGE_DTYPES}
-    | _BUILDERS.keys()
-)
-
 _PUSHED = """INT BININT BININT1 BININT2 LONG LONG1 LONG4 FLOAT BINFLOAT STRING BINSTRING SHORT_BINSTRING
     UNICODE BINUNICODE SHORT_BINUNICODE BINUNICODE8 BINBYTES SHORT_BINBYTES BINBYTES8 BYTEARRAY8"""
 
@@ -373,8 +240,8 @@ _INSTRUCTIONS: dict[str, Callable[[_Machine, Any], object]] = {
     "EMPTY_SET": lambda machine, _: machine.push_new(set()),
     "LIST": lambda machine, _: machine.push_new(machine.since_mark()),
     "TUPLE": lambda machine, _: machine.push_new(tuple(machine.since_mark())),
-    "DICT": lambda machine, _: machine.push_new(_dictionary(machine.since_mark())),
-    "FROZENSET": lambda machine, _: machine.push_new(_set((machine.since_mark(),))),
+    "DICT": lambda machine, _: machine.push_new(dictionary_of(machine.since_mark())),
+    "FROZENSET": lambda machine, _: machine.push_new(set_of((machine.since_mark(),))),
     "TUPLE1": lambda machine, _: machine.tuple_of(1),
     "TUPLE2": lambda machine, _: machine.tuple_of(2),
     "TUPLE3": lambda machine, _: machine.tuple_of(3),
