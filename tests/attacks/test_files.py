@@ -1,10 +1,13 @@
 """Files that are cut off, changed at random, or lie about what is where."""
 
+import json
+import os
 import random
 import struct
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -249,3 +252,68 @@ def test_flipped_bits_of_our_own_files_never_crash(own: Path) -> None:
             attempt(own)
         (own / name).write_bytes(whole)
     assert load_file(own / "model.safetensors")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda config: config["encoder"]["encoder"].update(num_layers=10**9),
+        lambda config: config["encoder"]["encoder"].update(num_layers=10**400),
+        lambda config: config["encoder"]["encoder"].update(num_layers=-1),
+        lambda config: config["encoder"]["encoder"].update(num_layers=1e308),
+        lambda config: config["encoder"]["encoder"].update(dim=10**7, ffn_dim=10**7),
+        lambda config: config["encoder"]["encoder"].update(dropout=float("nan")),
+        lambda config: config["encoder"]["encoder"].update(dropout=float("inf")),
+        lambda config: config["encoder"].update(conv_layers=[[512, 10, 5]] * 10**4),
+        lambda config: config["encoder"].update(conv_layers=[[10**7, 10**7, 1]] * 100),
+        lambda config: config["encoder"].update(conv_layers=[[[[]]]]),
+        lambda config: config["encoder"].update(conv_layers="[(1, 1, 1)] * 10000000000"),
+        lambda config: config["encoder"].update(conv_layers=[]),
+        lambda config: config.update(num_labels=10**7),
+        lambda config: config.update(num_labels=True),
+        lambda config: config.update(encoder=None),
+        lambda config: config.update(encoder=[]),
+        lambda config: config.update({"__class__": "os.system"}),
+        lambda config: config.update({"x" * 10_000: 1}),
+    ],
+)
+def test_hostile_configurations_of_our_own_files(own: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    content = json.loads((own / "config.json").read_text())
+    change(content["config"])
+    (own / "config.json").write_text(json.dumps(content))
+    with pytest.raises(UserError, match=r"config\.json|model\.safetensors") as caught:
+        load(own)
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"[" * 10**5,
+        b'{"a":' * 10**5,
+        b"9" * 10**5,
+        b"\xff\xfe",
+        b" " * (10**6 + 1),
+        b"NaN",
+        b"",
+        b"{}",
+        b"\0" * 100,
+    ],
+)
+def test_what_is_no_configuration(own: Path, content: bytes) -> None:
+    (own / "config.json").write_bytes(content)
+    with pytest.raises(UserError, match=r"config\.json") as caught:
+        load(own)
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "dictionary.txt"])
+def test_pipes_in_our_own_folders(own: Path, name: str) -> None:
+    """Neither is waited for: a folder without its files is none, a model without a dictionary has none."""
+    (own / name).unlink(missing_ok=True)
+    os.mkfifo(own / name)
+    if name == "dictionary.txt":
+        assert load(own).dictionary is None
+    else:
+        with pytest.raises(UserError):
+            load(own)
