@@ -2,10 +2,12 @@
 
 import logging
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from auricle.config.build_model import initial_model
+from auricle.config.build_text import text_dictionary, text_loader, text_objective
 from auricle.config.load import recipe_yaml
 from auricle.config.schema import Recipe
 from auricle.config.schema_model import CTCKeys, FineTuningKeys, Seq2SeqKeys
@@ -19,6 +21,7 @@ from auricle.config.schema_task import (
     PolynomialKeys,
     TriStageKeys,
 )
+from auricle.config.schema_text import TextKeys
 from auricle.data.dataset import SpeechDataset
 from auricle.data.loader import BatchLoader
 from auricle.dictionary import Dictionary
@@ -55,9 +58,8 @@ def build_run(recipe: Recipe, *, draws: Draws | None = None) -> Trainer:
     Raises:
         UserError: the recipe asks for what is not there or does not fit together.
     """
-    model_keys = recipe.model
     folder = Path(recipe.checkpoint.save_dir).expanduser()
-    dictionary = read_dictionary(recipe) if isinstance(model_keys, FineTuningKeys) else None
+    dictionary = _dictionary(recipe)
     torch.manual_seed(recipe.common.seed)
     model = initial_model(recipe, dictionary).to(_device(recipe))
     accumulated = _workers_to_simulate(recipe)
@@ -83,6 +85,13 @@ def build_run(recipe: Recipe, *, draws: Draws | None = None) -> Trainer:
 # --- the data
 
 
+def _dictionary(recipe: Recipe) -> Dictionary | None:
+    """Of the text, or of the labels; None where there is neither."""
+    if isinstance(recipe.task, TextKeys):
+        return text_dictionary(recipe)
+    return read_dictionary(recipe) if isinstance(recipe.model, FineTuningKeys) else None
+
+
 def read_dictionary(recipe: Recipe) -> Dictionary:
     """The dictionary of a fine-tuning recipe's labels.
 
@@ -90,6 +99,7 @@ def read_dictionary(recipe: Recipe) -> Dictionary:
         UserError: the recipe names no labels, or the dictionary is missing.
     """
     task = recipe.task
+    assert not isinstance(task, TextKeys)
     if task.labels is None:
         raise UserError("task.labels is not set: give the suffix of the label files, such as task.labels=ltr")
     own = getattr(task, "target_dictionary", None)
@@ -113,8 +123,11 @@ def _valid_subsets(recipe: Recipe) -> list[str]:
 
 def _loader(
     recipe: Recipe, model: Model, dictionary: Dictionary | None, subset: str, *, train: bool
-) -> BatchLoader:
+) -> BatchLoader[Any]:
     task, data = recipe.task, recipe.dataset
+    if isinstance(task, TextKeys):
+        assert dictionary is not None
+        return text_loader(recipe, model, dictionary, subset, train=train)
     manifest = read_manifest(_data(recipe) / f"{subset}.tsv")
     encoder = model.encoder if isinstance(model, Wav2Vec2CTC | Wav2Vec2Seq2Seq) else model
     assert isinstance(encoder, Wav2Vec | Wav2Vec2)
@@ -142,7 +155,7 @@ def _loader(
     )
 
 
-def _report_set_aside(folder: Path, subset: str, loader: BatchLoader) -> None:
+def _report_set_aside(folder: Path, subset: str, loader: BatchLoader[Any]) -> None:
     """Names what is left out of a subset: the first few on the terminal, all in the run folder."""
     if not loader.set_aside:
         return
@@ -238,6 +251,9 @@ def _step(
 
 def _objective(recipe: Recipe, model: Model, dictionary: Dictionary | None, draws: Draws) -> Objective:
     keys = recipe.criterion
+    if isinstance(recipe.task, TextKeys):
+        assert dictionary is not None
+        return text_objective(recipe, model, dictionary)
     if isinstance(keys, CTCLossKeys):
         assert isinstance(model, Wav2Vec2CTC) and isinstance(recipe.model, CTCKeys) and dictionary is not None
         return CTCObjective(
@@ -260,8 +276,9 @@ def _objective(recipe: Recipe, model: Model, dictionary: Dictionary | None, draw
             freeze_updates=recipe.model.freeze_finetune_updates,
         )
     if isinstance(model, Wav2Vec):
+        assert isinstance(keys, ContrastiveKeys)
         return PredictionObjective(model, draws, _weight_of_quantizer(keys, model))
-    assert isinstance(model, Wav2Vec2Pretraining)
+    assert isinstance(model, Wav2Vec2Pretraining) and isinstance(keys, ContrastiveKeys)
     return PretrainingObjective(model, draws, _loss_weights(keys, model.config))
 
 

@@ -11,9 +11,12 @@ from typing import Any
 
 import torch
 
+from auricle.config.build_text import text_model_config
 from auricle.config.load import as_mapping
 from auricle.config.schema import Recipe
 from auricle.config.schema_model import FineTuningKeys, Seq2SeqKeys, Wav2Vec2Keys, Wav2VecKeys
+from auricle.config.schema_task import AudioKeys
+from auricle.config.schema_text import TextKeys
 from auricle.convert.fairseq_config import (
     config_from_fairseq,
     ctc_config_from_fairseq,
@@ -113,6 +116,8 @@ def pretrained_encoder(recipe: Recipe) -> Pretrained:
 
 def model_config(recipe: Recipe, encoder: Pretrained, num_labels: int) -> ModelConfig:
     """The model that a recipe describes, in the words of `auricle.models`."""
+    if isinstance(recipe.task, TextKeys):
+        return text_model_config(recipe, num_labels)
     if isinstance(recipe.model, Wav2Vec2Keys):
         return _pretraining_config(recipe.model, recipe)
     if isinstance(recipe.model, Wav2VecKeys):
@@ -128,6 +133,7 @@ def _pretraining_config(keys: Wav2Vec2Keys, recipe: Recipe) -> Wav2Vec2Config:
 
 
 def _audio(recipe: Recipe) -> dict[str, Any]:
+    assert isinstance(recipe.task, AudioKeys)
     return {"normalize": recipe.task.normalize, "sample_rate": recipe.task.sample_rate}
 
 
@@ -155,6 +161,7 @@ def _fresh_adapters(
 
 
 def _check_audio(recipe: Recipe, config: SpeechConfig, path: str) -> None:
+    assert isinstance(recipe.task, AudioKeys)
     for word, asked, trained in (
         ("normalize", recipe.task.normalize, config.normalize),
         ("sample_rate", recipe.task.sample_rate, config.sample_rate),

@@ -63,7 +63,7 @@ class Batch:
         return len(self.ids)
 
     @property
-    def audio_seconds(self) -> float:
+    def amount(self) -> float:
         """Seconds of sound, padding not counted."""
         return int(self.lengths.sum()) / self.sample_rate
 

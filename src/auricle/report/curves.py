@@ -33,9 +33,10 @@ QUANTITIES = (
     Quantity(
         "accuracy",
         "Accuracy (%)",
-        "the true frame beats its distractors; higher is better",
+        "the true frame beats its distractors, the true symbol all others; higher is better",
         is_fraction=True,
     ),
+    Quantity("ppl", "Perplexity", "2 to the power of the bits a symbol; lower is better", "magnitude"),
     Quantity("wer", "Word error rate (%)", "greedy transcripts; lower is better"),
     Quantity("cer", "Character error rate (%)", "greedy transcripts; lower is better"),
     Quantity("uer", "Unit error rate (%)", "letters or phonemes, greedy; lower is better"),
@@ -44,6 +45,7 @@ QUANTITIES = (
     Quantity("lr", "Learning rate", "of the optimizer"),
     Quantity("grad_norm", "Gradient norm", "before clipping", "magnitude"),
     Quantity("audio_seconds_per_second", "Speed", "seconds of audio trained on a second"),
+    Quantity("tokens_per_second", "Speed", "symbols trained on a second"),
     Quantity("temp", "Gumbel temperature", "of the quantizer's choice", "plain"),
 )
 

@@ -25,16 +25,19 @@ AnyDraws = TypeVar("AnyDraws", PretrainingDraws, PredictionDraws, MaskDraws)
 
 
 class Objective(Protocol):
-    """One forward pass, with what validation wants to know besides the loss."""
+    """One forward pass, with what validation wants to know besides the loss.
+
+    A batch is of the kind that the run's loader makes: of sound, or of text (`AnyBatch`).
+    """
 
     @property
     def model(self) -> torch.nn.Module:
         """The network whose loss it is."""
 
-    def loss(self, batch: Batch, position: Position) -> Loss:
+    def loss(self, batch: Any, position: Position) -> Loss:
         """The loss of a batch in training."""
 
-    def validate(self, batch: Batch, position: Position) -> tuple[Loss, ErrorCounts | None]:
+    def validate(self, batch: Any, position: Position) -> tuple[Loss, ErrorCounts | None]:
         """The loss of a batch in validation, and its recognition errors where there are labels."""
 
 

@@ -141,7 +141,7 @@ def train(log: RunLog, clock: Clock, updates: range) -> None:
     for update in updates:
         log.train.add_loss(math.log(2) * update, 1)
         clock.now += 2
-        log.update(update, epoch=1, lr=update / 1000, audio_seconds=8.0)
+        log.update(update, epoch=1, lr=update / 1000, amount=8.0)
 
 
 def test_a_run_is_logged(tmp_path: Path) -> None:
