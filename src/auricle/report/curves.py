@@ -71,7 +71,7 @@ _HOURS, _MINUTES, _SECONDS = (
 
 
 def curves(runs: Sequence[Run]) -> Html:
-    """The charts of all runs, those of pre-training and of fine-tuning apart: their losses do not compare."""
+    """The charts of all runs, stage by stage: losses of different stages do not compare."""
     stages = [(stage, [run for run in runs if run.records and run.stage == stage]) for stage in STAGES]
     stages = [(stage, members) for stage, members in stages if members]
     colours = {run.name: index for index, run in enumerate(runs)}
@@ -164,6 +164,7 @@ def key_figures(run: Run) -> list[tuple[str, str]]:
     """The few figures that sum a run up, as they are known: label and value."""
     best: list[tuple[str, str, Callable[..., tuple[float, int]], float, str]] = [
         ("Best valid loss", "loss", min, 1.0, ""),
+        ("Best perplexity", "ppl", min, 1.0, ""),
         ("Best WER", "wer", min, 1.0, " %"),
         ("Best UER", "uer", min, 1.0, " %"),
         ("Best accuracy", "accuracy", max, 100.0, " %"),
