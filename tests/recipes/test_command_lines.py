@@ -28,13 +28,15 @@ KMEANS = VQ.replace("--vq-type gumbel", "--vq-type kmeans") + " --loss-weights '
 CODES = """codes --save-dir M --keep-last-epochs 1 --tensorboard-logdir tensorboard --train-subset train
     --num-workers 4 --task masked_lm --criterion masked_lm --arch roberta_base --sample-break-mode eos
     --tokens-per-sample 3072 --max-positions 6144 --optimizer adam --adam-betas '(0.9, 0.98)' --adam-eps 1e-06
-    --clip-norm 0.0 --lr-scheduler polynomial_decay --lr 0.0005 --total-num-update 250000 --warmup-updates 10000
+    --clip-norm 0.0 --lr-scheduler polynomial_decay --lr 0.0005 --total-num-update 250000
+    --warmup-updates 10000
     --dropout 0.1 --attention-dropout 0.1 --weight-decay 0.01 --mask-multiple-length 10 --mask-prob 0.5
     --mask-stdev 10 --max-tokens 4096 --update-freq 4 --max-update 250000 --seed 5 --log-format simple
     --log-interval 10 --skip-invalid-size-inputs-valid-test"""
 WORDS = """words --task language_modeling --save-dir M --arch transformer_lm_wiki103 --max-update 286000
-    --lr 1.0 --t-mult 2 --lr-period-updates 270000 --lr-scheduler cosine --lr-shrink 0.75 --warmup-updates 16000
-    --warmup-init-lr 1e-07 --stop-min-lr 1e-09 --optimizer adam --min-lr 0.0001 --clip-norm 0.1
+    --lr 1.0 --t-mult 2 --lr-period-updates 270000 --lr-scheduler cosine --lr-shrink 0.75
+    --warmup-updates 16000 --warmup-init-lr 1e-07 --stop-min-lr 1e-09 --optimizer adam
+    --min-lr 0.0001 --clip-norm 0.1
     --criterion adaptive_loss --max-tokens 3072 --update-freq 3 --tokens-per-sample 3072 --seed 1
     --sample-break-mode none --skip-invalid-size-inputs-valid-test --ddp-backend=legacy_ddp"""
 LETTERS = """letters --task language_modeling --arch transformer_lm --criterion cross_entropy --optimizer adam

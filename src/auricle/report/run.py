@@ -50,8 +50,9 @@ class Run:
 
     @property
     def stage(self) -> str:
-        """`TEXT` where the log holds perplexities of symbols, `PRETRAINING` where it holds what else only a
-        contrastive criterion reports, else `FINE_TUNING`.
+        """What kind of training it is, by what only its criterion reports.
+
+        A perplexity of symbols: `TEXT`; else what a contrastive one reports: `PRETRAINING`; else the other.
         """
         if any("ppl" in record.values for record in self.records):
             return TEXT
