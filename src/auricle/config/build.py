@@ -8,6 +8,7 @@ import torch
 
 from auricle.config.build_model import initial_model
 from auricle.config.build_text import text_dictionary, text_loader, text_objective
+from auricle.config.corpora import corpus_names, parts_of
 from auricle.config.load import recipe_yaml
 from auricle.config.schema import Recipe
 from auricle.config.schema_model import CTCKeys, FineTuningKeys, Seq2SeqKeys
@@ -22,6 +23,7 @@ from auricle.config.schema_task import (
     TriStageKeys,
 )
 from auricle.config.schema_text import TextKeys
+from auricle.data.corpora import SeveralCorpora
 from auricle.data.dataset import SpeechDataset
 from auricle.data.loader import BatchLoader
 from auricle.dictionary import Dictionary
@@ -128,22 +130,9 @@ def _loader(
     if isinstance(task, TextKeys):
         assert dictionary is not None
         return text_loader(recipe, model, dictionary, subset, train=train)
-    manifest = read_manifest(_data(recipe) / f"{subset}.tsv")
-    encoder = model.encoder if isinstance(model, Wav2Vec2CTC | Wav2Vec2Seq2Seq) else model
-    assert isinstance(encoder, Wav2Vec | Wav2Vec2)
-    dataset = SpeechDataset(
-        manifest,
-        labels=read_labels(_data(recipe) / f"{subset}.{task.labels}", manifest) if dictionary else None,
-        dictionary=dictionary,
-        sample_rate=task.sample_rate,
-        normalize=task.normalize,
-        min_sample_size=task.min_sample_size,
-        max_sample_size=task.max_sample_size,
-        num_frames=encoder.num_frames,
-        labels_need_frames=isinstance(model, Wav2Vec2CTC),
-    )
+    parts = [(number, _dataset(recipe, model, dictionary, name)) for number, name in parts_of(task, subset)]
     return BatchLoader(
-        dataset,
+        SeveralCorpora(parts) if corpus_names(task) else parts[0][1],
         max_tokens=data.max_tokens if train else data.max_tokens_valid,
         batch_size=data.batch_size if train else data.batch_size_valid,
         required_batch_size_multiple=data.required_batch_size_multiple,
@@ -155,11 +144,31 @@ def _loader(
     )
 
 
+def _dataset(recipe: Recipe, model: Model, dictionary: Dictionary | None, name: str) -> SpeechDataset:
+    """The utterances of one manifest."""
+    task, folder = recipe.task, _data(recipe)
+    assert not isinstance(task, TextKeys)
+    manifest = read_manifest(folder / f"{name}.tsv")
+    encoder = model.encoder if isinstance(model, Wav2Vec2CTC | Wav2Vec2Seq2Seq) else model
+    assert isinstance(encoder, Wav2Vec | Wav2Vec2)
+    return SpeechDataset(
+        manifest,
+        labels=read_labels(folder / f"{name}.{task.labels}", manifest) if dictionary else None,
+        dictionary=dictionary,
+        sample_rate=task.sample_rate,
+        normalize=task.normalize,
+        min_sample_size=task.min_sample_size,
+        max_sample_size=task.max_sample_size,
+        num_frames=encoder.num_frames,
+        labels_need_frames=isinstance(model, Wav2Vec2CTC),
+    )
+
+
 def _report_set_aside(folder: Path, subset: str, loader: BatchLoader[Any]) -> None:
     """Names what is left out of a subset: the first few on the terminal, all in the run folder."""
     if not loader.set_aside:
         return
-    listing = folder / f"set_aside.{subset}.tsv"
+    listing = folder / f"set_aside.{subset.replace(':', '-')}.tsv"
     atomic_write_text(listing, "".join(f"{item.name}\t{item.reason}\n" for item in loader.set_aside))
     for item in loader.set_aside[:_NAMED]:
         _log.info("set aside %s: %s", item.name, item.reason)

@@ -55,7 +55,8 @@ class PretrainingObjective:
         draws = self.draws.pretraining(self.model.config, batch.ids.tolist(), frames, position)
         device = self.model.mask_emb.device
         moved, draws = batch.to(device), draws_to(draws, device)
-        output = self.model(moved.waveforms, padded_lengths(batch, moved), draws)
+        lengths = padded_lengths(batch, moved)
+        output = self.model(moved.waveforms, lengths, draws, corpus_key=moved.corpus_keys)
         return losses.pretraining(output, self.loss_weights, draws.temperature)
 
     def validate(self, batch: Batch, position: Position) -> tuple[Loss, None]:
@@ -129,6 +130,7 @@ class CTCObjective:
             channel_mask=masks.channel_mask,
             input_noise=masks.input_noise,
             temperature=masks.temperature,
+            corpus_key=moved.corpus_keys,
             freeze_encoder=position.update < self.freeze_updates,
         )
         config = self.model.config
