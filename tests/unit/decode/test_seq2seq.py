@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from auricle.decode.seq2seq import SearchOptions, WrittenHypothesis, search
 from auricle.dictionary import Dictionary
-from auricle.models.config import DecoderConfig, Seq2SeqConfig
 from auricle.models.adapters import CorpusKey
+from auricle.models.config import DecoderConfig, Seq2SeqConfig
 from auricle.models.decoder import Memory
 
 DICTIONARY = Dictionary(["|", "A", "B"])
