@@ -168,6 +168,11 @@ class Dictionary:
         """The number of a symbol; that of `<unk>` where it is not there."""
         return self._index.get(symbol, self.unk_index)
 
+    def numbers(self, line: str) -> list[int]:
+        """The numbers of a line's symbols; that of `<unk>` for those that are not there."""
+        index = self._index
+        return [index.get(symbol, self.unk_index) for symbol in line.split()]
+
     def unknown_symbols(self, line: str) -> list[str]:
         """The symbols of a label line that are not in the dictionary, each once, in code point order."""
         return sorted(symbol for symbol in set(line.split()) if symbol not in self._index)

@@ -5,7 +5,7 @@ up before the division, and a batch means the same however it is cut (quirk 23).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -32,6 +32,7 @@ class Loss:
         parts: Sums of the terms, by fairseq's names (`loss_0`, ...), in nats.
         means: Values that are averages already (perplexities, temperature).
         correct: Frames for which the positive is the likeliest candidate, and `counted` their number.
+        symbols: Of text, how many `total` is the negative log-likelihood of, for a perplexity; else None.
     """
 
     total: Tensor
@@ -40,6 +41,7 @@ class Loss:
     means: Mapping[str, Tensor]
     correct: Tensor | None = None
     counted: Tensor | None = None
+    symbols: Tensor | None = None
 
 
 def contrastive(output: PretrainingOutput) -> Tensor:
@@ -212,3 +214,29 @@ def cross_entropy(
     denominator = torch.full_like(num_labels, len(targets)) if sentence_avg else num_labels
     correct = ((logits.argmax(-1) == targets) & counted).sum()
     return Loss(total, denominator, parts, {}, correct, num_labels)
+
+
+def masked_symbols(logits: Tensor, targets: Tensor) -> Loss:
+    """Cross-entropy of the symbols that were masked (BERT, section 3.1), summed.
+
+    Args:
+        logits: [P, V], of the masked positions only.
+        targets: int64 [P].
+    """
+    loss = cross_entropy(logits, targets)
+    return replace(loss, symbols=loss.denominator)
+
+
+def likelihood(log_probs: Tensor, targets: Tensor, *, sentence_avg: bool = False) -> Loss:
+    """Negative log-likelihood of text, summed: fairseq's `cross_entropy` and `adaptive_loss`.
+
+    Args:
+        log_probs: [B, S] float32, of the targets, in nats; unspecified where these are `<pad>`.
+        targets: int64 [B, S].
+        sentence_avg: Divide by samples instead of symbols.
+    """
+    counted = targets != PAD
+    total = -log_probs.masked_fill(~counted, 0.0).sum()
+    num_symbols = counted.sum()
+    denominator = torch.full_like(num_symbols, len(targets)) if sentence_avg else num_symbols
+    return Loss(total, denominator, {}, {}, symbols=num_symbols)

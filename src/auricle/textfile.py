@@ -1,6 +1,7 @@
 """Text files that people write: read with errors a person can act on."""
 
 import os
+from collections.abc import Iterator
 from typing import Literal
 
 from auricle.errors import UserError
@@ -36,3 +37,23 @@ def read_lines(
         raise UserError(f"{path}: cannot be read ({error.strerror}): check the path") from None
     # not splitlines(): it would also cut at U+2028 and other characters that transcripts may hold
     return [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")] if text else []
+
+
+def iterate_lines(path: str | os.PathLike[str]) -> Iterator[str]:
+    """The same lines one by one, of a file that need not fit into memory.
+
+    Raises:
+        UserError: As in `read_lines`, where the fault is met.
+    """
+    number = 0
+    try:
+        with open(path, "rb") as file:
+            for number, line in enumerate(file, start=1):
+                text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+                yield text.removesuffix("\n").removesuffix("\r")
+    except UnicodeDecodeError:
+        raise UserError(
+            f"{path}:{number}: not UTF-8 text: convert the file, with iconv for example"
+        ) from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}): check the path") from None

@@ -9,8 +9,11 @@ from torch.testing import assert_close
 
 import auricle
 from auricle.convert.load import Loaded
+from auricle.data.text import TextBatch
 from auricle.dictionary import Dictionary
 from auricle.models.language_model import TransformerLM
+from auricle.train.draws import Position
+from auricle.train.text import LanguageModelObjective
 from golden import golden_cases, load_case, scalar
 from recorded import ACTIVATIONS, LOSSES, or_skip
 
@@ -48,9 +51,23 @@ def test_log_probabilities(case: Path) -> None:
 @torch.no_grad()
 def test_loss_and_scores_of_sentences(case: Path) -> None:
     meta, arrays = load_case(case)
-    scores = picked(language_model(case)(arrays["src_tokens"]), arrays["target"])
+    model, target = language_model(case), arrays["target"]
+    scores = picked(model(arrays["src_tokens"]), target)
     assert scores.sum(1).tolist() == pytest.approx(scalar(meta, "sentence_logprob"), rel=1e-5)
     assert_close(-scores.sum(), arrays["loss"].squeeze(), **LOSSES)
+
+
+@each_case
+@torch.no_grad()
+def test_the_loss_that_training_minimises(case: Path) -> None:
+    meta, arrays = load_case(case)
+    start = arrays["src_tokens"][:, :1]
+    tokens = torch.cat([start, arrays["target"]], dim=1)
+    objective = LanguageModelObjective(language_model(case))
+    loss = objective.loss(TextBatch(torch.arange(len(tokens)), tokens), Position(1, 0))
+    assert_close(loss.total, arrays["loss"].squeeze(), **LOSSES)
+    recorded = scalar(meta, "logging_output")
+    assert int(loss.denominator) == recorded["sample_size"] == recorded["ntokens"]
 
 
 @each_case

@@ -2,17 +2,25 @@
 
 import io
 import tarfile
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 from torch.testing import assert_close
 
 import auricle
 from auricle.convert.load import Loaded
+from auricle.data.text import TextBatch
 from auricle.dictionary import Dictionary
 from auricle.losses import cross_entropy
 from auricle.models.roberta import Roberta
+from auricle.train.draws import Position
+from auricle.train.text import MaskedLMObjective
+from auricle.train.text_draws import SymbolMasks
 from golden import golden_cases, load_case, scalar
 from recorded import ACTIVATIONS, LOSSES, or_skip
 
@@ -59,6 +67,29 @@ def test_masked_language_model_loss(case: Path) -> None:
     meta, arrays = load_case(case)
     model, target = roberta(case), arrays["loss_target"]
     loss = cross_entropy(model(arrays["tokens"], masked=target != PAD), target[target != PAD])
+    assert_close(loss.total, arrays["loss"], **LOSSES)
+    assert int(loss.denominator) == scalar(meta, "sample_size")
+
+
+@dataclass
+class RecordedMasks:
+    """What fairseq asked for: the targets, with the true symbols as input."""
+
+    target: Tensor
+
+    def masks(self, tokens: Tensor, ids: Sequence[int], position: Position) -> SymbolMasks:
+        return SymbolMasks(tokens, self.target != PAD)
+
+
+@each_case
+@torch.no_grad()
+def test_the_loss_that_training_minimises(case: Path) -> None:
+    meta, arrays = load_case(case)
+    tokens, target = arrays["tokens"], arrays["loss_target"]
+    assert torch.equal(tokens[target != PAD], target[target != PAD])
+    draws: Any = RecordedMasks(target)
+    batch = TextBatch(torch.arange(len(tokens)), tokens)
+    loss = MaskedLMObjective(roberta(case), draws).loss(batch, Position(1, 0))
     assert_close(loss.total, arrays["loss"], **LOSSES)
     assert int(loss.denominator) == scalar(meta, "sample_size")
 

@@ -25,6 +25,25 @@ VQ = (
 )
 KMEANS = VQ.replace("--vq-type gumbel", "--vq-type kmeans") + " --loss-weights '[1]'"
 
+CODES = """codes --save-dir M --keep-last-epochs 1 --tensorboard-logdir tensorboard --train-subset train
+    --num-workers 4 --task masked_lm --criterion masked_lm --arch roberta_base --sample-break-mode eos
+    --tokens-per-sample 3072 --max-positions 6144 --optimizer adam --adam-betas '(0.9, 0.98)' --adam-eps 1e-06
+    --clip-norm 0.0 --lr-scheduler polynomial_decay --lr 0.0005 --total-num-update 250000
+    --warmup-updates 10000
+    --dropout 0.1 --attention-dropout 0.1 --weight-decay 0.01 --mask-multiple-length 10 --mask-prob 0.5
+    --mask-stdev 10 --max-tokens 4096 --update-freq 4 --max-update 250000 --seed 5 --log-format simple
+    --log-interval 10 --skip-invalid-size-inputs-valid-test"""
+WORDS = """words --task language_modeling --save-dir M --arch transformer_lm_wiki103 --max-update 286000
+    --lr 1.0 --t-mult 2 --lr-period-updates 270000 --lr-scheduler cosine --lr-shrink 0.75
+    --warmup-updates 16000 --warmup-init-lr 1e-07 --stop-min-lr 1e-09 --optimizer adam
+    --min-lr 0.0001 --clip-norm 0.1
+    --criterion adaptive_loss --max-tokens 3072 --update-freq 3 --tokens-per-sample 3072 --seed 1
+    --sample-break-mode none --skip-invalid-size-inputs-valid-test --ddp-backend=legacy_ddp"""
+LETTERS = """letters --task language_modeling --arch transformer_lm --criterion cross_entropy --optimizer adam
+    --lr-scheduler inverse_sqrt --lr 0.0005 --warmup-updates 4000 --share-decoder-input-output-embed
+    --decoder-layers 2 --decoder-embed-dim 64 --add-bos-token --adaptive-softmax-cutoff 8,12 --max-tokens 2048
+    --max-target-positions 600"""
+
 LINES = {
     "task.data=c --config-name wav2vec2_base_librispeech distributed_training.distributed_world_size=1 "
     "+optimization.update_freq='[64]'": {
@@ -69,6 +88,49 @@ LINES = {
         "task.seed": 2,
     },
     KMEANS: {"model.vq_type": "kmeans", "criterion.loss_weights": [1.0]},
+    CODES: {
+        "task.data": "codes",
+        "task.sample_break_mode": "eos",
+        "task.tokens_per_sample": 3072,
+        "task.mask_prob": 0.5,
+        "task.mask_multiple_length": 10,
+        "task.mask_stdev": 10.0,
+        "task.seed": 5,
+        "model._name": "roberta_base",
+        "model.encoder_layers": 12,
+        "model.max_positions": 6144,
+        "model.dropout": 0.1,
+        "criterion._name": "masked_lm",
+        "lr_scheduler.total_num_update": 250000.0,
+        "optimization.update_freq": [4],
+        "dataset.max_tokens": 4096,
+    },
+    WORDS: {
+        "model._name": "transformer_lm_wiki103",
+        "model.decoder_layers": 16,
+        "model.decoder_embed_dim": 1024,
+        "model.decoder_input_dim": 1024,
+        "model.decoder_ffn_embed_dim": 4096,
+        "model.decoder_attention_heads": 8,
+        "model.decoder_normalize_before": True,
+        "model.no_decoder_final_norm": True,
+        "model.adaptive_softmax_cutoff": "20000,60000",
+        "model.tie_adaptive_proj": True,
+        "model.tokens_per_sample": 3072,
+        "criterion._name": "adaptive_loss",
+        "task.sample_break_mode": "none",
+        "lr_scheduler.t_mult": 2.0,
+    },
+    LETTERS: {
+        "model._name": "transformer_lm",
+        "model.share_decoder_input_output_embed": True,
+        "model.decoder_output_dim": 64,
+        "model.adaptive_softmax_cutoff": "8,12",
+        "model.add_bos_token": True,
+        "task.add_bos_token": True,
+        "model.max_target_positions": 600,
+        "criterion.sentence_avg": False,
+    },
 }
 
 

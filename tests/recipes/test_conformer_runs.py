@@ -11,6 +11,7 @@ import auricle
 from auricle.config.build import build_run
 from auricle.config.load import load_recipe
 from auricle.errors import UserError
+from auricle.train.draws import Position
 from auricle.train.loop import Trainer
 from corpora import TINY_CTC, TINY_PRETRAINING, write_corpus
 
@@ -102,5 +103,41 @@ def test_adapters_are_added_for_fine_tuning(corpus: Path) -> None:
     kept = [name for name in weights if ".adapter_layer." not in name]
     assert kept and all(torch.equal(weights[name], start[name]) for name in kept)
     assert_opens(tuned)
-    with pytest.raises(UserError, match=r"one corpus at a time: set model\.adp_num=1"):
+    with pytest.raises(UserError, match=r"adp_num=2, but task\.multi_corpus_keys is not set: give each"):
         trained("small_ctc", corpus, *overrides, "model.adp_num=2")
+
+
+TWO = [
+    *("task.multi_corpus_keys='a, b'", "dataset.train_subset='a:train,b:valid'"),
+    *("dataset.valid_subset='b:valid,a:train'", "model.layer_type=trf_adp", "model.adp_dim=4"),
+    *("model.adp_num=2", "optimization.max_update=3"),
+]
+
+
+@pytest.mark.parametrize("recipe", ["small_pretrain", "small_ctc"])
+def test_every_corpus_trains_its_own_adapters(recipe: str, corpus: Path) -> None:
+    tiny = SMALL if recipe == "small_pretrain" else [*TINY_CTC, "dataset.validate_interval=1"]
+    trainer = trained(recipe, corpus, *tiny, *TWO, "checkpoint.save_dir=two")
+    assert_opens(trainer)
+    assert {line["split"] for line in logged(trainer)} == {"train", "b:valid", "a:train"}
+    batches = list(trainer.train.epoch(1))
+    assert sum(map(len, batches)) == 12
+    assert sorted(key for batch in batches for key in batch.corpus_keys.tolist()) == [0] * 6 + [1] * 6
+    for number, subset in ((1, "b:valid"), (0, "a:train")):
+        batch = next(iter(trainer.valid[subset].epoch(1)))
+        trainer.model.zero_grad()
+        trainer.step.objective.loss(batch, Position(1, 0)).total.backward()
+        adapters = {name: p for name, p in trainer.model.named_parameters() if name.endswith("W_b")}
+        assert adapters
+        for weight in adapters.values():
+            assert weight.grad is not None and weight.grad[number].any() and not weight.grad[1 - number].any()
+
+
+def test_subsets_name_their_corpus(corpus: Path) -> None:
+    for subset in ("train", "c:train"):
+        with pytest.raises(
+            UserError, match=rf"{subset} names none of task\.multi_corpus_keys=a,b: write .* a:train"
+        ):
+            trained("small_ctc", corpus, *TINY_CTC, *TWO, f"dataset.train_subset={subset}")
+    with pytest.raises(UserError, match=r"model\.adp_num=1, but task\.multi_corpus_keys=a,b"):
+        trained("small_ctc", corpus, *TINY_CTC, *TWO, "model.adp_num=1")

@@ -65,7 +65,7 @@ def test_values(name: str) -> None:
 @pytest.mark.parametrize("name", recipe_names())
 def test_a_resolved_recipe_reads_back_the_same(name: str, tmp_path: Path) -> None:
     overrides = ["task.data=corpus"]
-    if not name.startswith(("wav2vec", "vq_wav2vec", "small", "demo_pretrain")):
+    if not name.startswith(("wav2vec", "vq_wav2vec", "small", "demo_pretrain", "code")):
         overrides += ["model.w2v_path=checkpoint.pt", "optimization.max_update=1000"]
     recipe = load_recipe(name, overrides=overrides)
     (tmp_path / "recipe.yaml").write_text(recipe_yaml(recipe))

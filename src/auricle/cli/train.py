@@ -32,12 +32,13 @@ def command(
         bool, typer.Option("--list-recipes", help="List the recipes shipped with the package.")
     ] = False,
 ) -> None:
-    """Pre-trains or fine-tunes a model with a recipe.
+    """Pre-trains or fine-tunes a model with a recipe: of speech, of codes or of text.
 
     auricle train [DATA] --config-name NAME [KEY=VALUE ...] [--some-key VALUE ...]
 
     DATA is the folder with train.tsv and valid.tsv, and for fine-tuning also
-    train.ltr, valid.ltr and dict.ltr.txt; task.data=DATA means the same.
+    train.ltr, valid.ltr and dict.ltr.txt; for models of text, train.src or
+    train.txt, valid.* and dict.txt. task.data=DATA means the same.
 
     A recipe is changed in Hydra's words (dataset.max_tokens=640000,
     +optimization.update_freq=[4], ~model.mask_length, lr_scheduler=cosine) or
@@ -66,7 +67,8 @@ def command(
         from auricle.config.build import schedule
         from auricle.config.build_model import model_config, pretrained_encoder
 
-        model_config(recipe, pretrained_encoder(recipe), num_labels=1)
+        # the dictionary is not looked at: there are as many symbols as any cut-off may ask for
+        model_config(recipe, pretrained_encoder(recipe), num_labels=1_000_000)
         schedule(recipe)
         sys.stdout.write(recipe_yaml(recipe))
         return

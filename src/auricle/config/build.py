@@ -2,10 +2,13 @@
 
 import logging
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from auricle.config.build_model import initial_model
+from auricle.config.build_text import text_dictionary, text_loader, text_objective
+from auricle.config.corpora import corpus_names, parts_of
 from auricle.config.load import recipe_yaml
 from auricle.config.schema import Recipe
 from auricle.config.schema_model import CTCKeys, FineTuningKeys, Seq2SeqKeys
@@ -19,6 +22,8 @@ from auricle.config.schema_task import (
     PolynomialKeys,
     TriStageKeys,
 )
+from auricle.config.schema_text import TextKeys
+from auricle.data.corpora import SeveralCorpora
 from auricle.data.dataset import SpeechDataset
 from auricle.data.loader import BatchLoader
 from auricle.dictionary import Dictionary
@@ -55,9 +60,8 @@ def build_run(recipe: Recipe, *, draws: Draws | None = None) -> Trainer:
     Raises:
         UserError: the recipe asks for what is not there or does not fit together.
     """
-    model_keys = recipe.model
     folder = Path(recipe.checkpoint.save_dir).expanduser()
-    dictionary = read_dictionary(recipe) if isinstance(model_keys, FineTuningKeys) else None
+    dictionary = _dictionary(recipe)
     torch.manual_seed(recipe.common.seed)
     model = initial_model(recipe, dictionary).to(_device(recipe))
     accumulated = _workers_to_simulate(recipe)
@@ -83,6 +87,13 @@ def build_run(recipe: Recipe, *, draws: Draws | None = None) -> Trainer:
 # --- the data
 
 
+def _dictionary(recipe: Recipe) -> Dictionary | None:
+    """Of the text, or of the labels; None where there is neither."""
+    if isinstance(recipe.task, TextKeys):
+        return text_dictionary(recipe)
+    return read_dictionary(recipe) if isinstance(recipe.model, FineTuningKeys) else None
+
+
 def read_dictionary(recipe: Recipe) -> Dictionary:
     """The dictionary of a fine-tuning recipe's labels.
 
@@ -90,6 +101,7 @@ def read_dictionary(recipe: Recipe) -> Dictionary:
         UserError: the recipe names no labels, or the dictionary is missing.
     """
     task = recipe.task
+    assert not isinstance(task, TextKeys)
     if task.labels is None:
         raise UserError("task.labels is not set: give the suffix of the label files, such as task.labels=ltr")
     own = getattr(task, "target_dictionary", None)
@@ -113,24 +125,14 @@ def _valid_subsets(recipe: Recipe) -> list[str]:
 
 def _loader(
     recipe: Recipe, model: Model, dictionary: Dictionary | None, subset: str, *, train: bool
-) -> BatchLoader:
+) -> BatchLoader[Any]:
     task, data = recipe.task, recipe.dataset
-    manifest = read_manifest(_data(recipe) / f"{subset}.tsv")
-    encoder = model.encoder if isinstance(model, Wav2Vec2CTC | Wav2Vec2Seq2Seq) else model
-    assert isinstance(encoder, Wav2Vec | Wav2Vec2)
-    dataset = SpeechDataset(
-        manifest,
-        labels=read_labels(_data(recipe) / f"{subset}.{task.labels}", manifest) if dictionary else None,
-        dictionary=dictionary,
-        sample_rate=task.sample_rate,
-        normalize=task.normalize,
-        min_sample_size=task.min_sample_size,
-        max_sample_size=task.max_sample_size,
-        num_frames=encoder.num_frames,
-        labels_need_frames=isinstance(model, Wav2Vec2CTC),
-    )
+    if isinstance(task, TextKeys):
+        assert dictionary is not None
+        return text_loader(recipe, model, dictionary, subset, train=train)
+    parts = [(number, _dataset(recipe, model, dictionary, name)) for number, name in parts_of(task, subset)]
     return BatchLoader(
-        dataset,
+        SeveralCorpora(parts) if corpus_names(task) else parts[0][1],
         max_tokens=data.max_tokens if train else data.max_tokens_valid,
         batch_size=data.batch_size if train else data.batch_size_valid,
         required_batch_size_multiple=data.required_batch_size_multiple,
@@ -142,11 +144,31 @@ def _loader(
     )
 
 
-def _report_set_aside(folder: Path, subset: str, loader: BatchLoader) -> None:
+def _dataset(recipe: Recipe, model: Model, dictionary: Dictionary | None, name: str) -> SpeechDataset:
+    """The utterances of one manifest."""
+    task, folder = recipe.task, _data(recipe)
+    assert not isinstance(task, TextKeys)
+    manifest = read_manifest(folder / f"{name}.tsv")
+    encoder = model.encoder if isinstance(model, Wav2Vec2CTC | Wav2Vec2Seq2Seq) else model
+    assert isinstance(encoder, Wav2Vec | Wav2Vec2)
+    return SpeechDataset(
+        manifest,
+        labels=read_labels(folder / f"{name}.{task.labels}", manifest) if dictionary else None,
+        dictionary=dictionary,
+        sample_rate=task.sample_rate,
+        normalize=task.normalize,
+        min_sample_size=task.min_sample_size,
+        max_sample_size=task.max_sample_size,
+        num_frames=encoder.num_frames,
+        labels_need_frames=isinstance(model, Wav2Vec2CTC),
+    )
+
+
+def _report_set_aside(folder: Path, subset: str, loader: BatchLoader[Any]) -> None:
     """Names what is left out of a subset: the first few on the terminal, all in the run folder."""
     if not loader.set_aside:
         return
-    listing = folder / f"set_aside.{subset}.tsv"
+    listing = folder / f"set_aside.{subset.replace(':', '-')}.tsv"
     atomic_write_text(listing, "".join(f"{item.name}\t{item.reason}\n" for item in loader.set_aside))
     for item in loader.set_aside[:_NAMED]:
         _log.info("set aside %s: %s", item.name, item.reason)
@@ -238,6 +260,9 @@ def _step(
 
 def _objective(recipe: Recipe, model: Model, dictionary: Dictionary | None, draws: Draws) -> Objective:
     keys = recipe.criterion
+    if isinstance(recipe.task, TextKeys):
+        assert dictionary is not None
+        return text_objective(recipe, model, dictionary)
     if isinstance(keys, CTCLossKeys):
         assert isinstance(model, Wav2Vec2CTC) and isinstance(recipe.model, CTCKeys) and dictionary is not None
         return CTCObjective(
@@ -260,8 +285,9 @@ def _objective(recipe: Recipe, model: Model, dictionary: Dictionary | None, draw
             freeze_updates=recipe.model.freeze_finetune_updates,
         )
     if isinstance(model, Wav2Vec):
+        assert isinstance(keys, ContrastiveKeys)
         return PredictionObjective(model, draws, _weight_of_quantizer(keys, model))
-    assert isinstance(model, Wav2Vec2Pretraining)
+    assert isinstance(model, Wav2Vec2Pretraining) and isinstance(keys, ContrastiveKeys)
     return PretrainingObjective(model, draws, _loss_weights(keys, model.config))
 
 

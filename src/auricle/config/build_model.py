@@ -11,9 +11,13 @@ from typing import Any
 
 import torch
 
+from auricle.config.build_text import text_model_config
+from auricle.config.corpora import corpus_names
 from auricle.config.load import as_mapping
 from auricle.config.schema import Recipe
 from auricle.config.schema_model import FineTuningKeys, Seq2SeqKeys, Wav2Vec2Keys, Wav2VecKeys
+from auricle.config.schema_task import AudioKeys
+from auricle.config.schema_text import TextKeys
 from auricle.convert.fairseq_config import (
     config_from_fairseq,
     ctc_config_from_fairseq,
@@ -39,7 +43,7 @@ def initial_model(recipe: Recipe, dictionary: Dictionary | None) -> Model:
     keys = recipe.model
     encoder = pretrained_encoder(recipe)
     config = model_config(recipe, encoder, len(dictionary) if dictionary else 0)
-    _check_adapters(config)
+    _check_adapters(recipe, config)
     model = build_model(config)
     if encoder.loaded and isinstance(model, Wav2Vec2CTC | Wav2Vec2Seq2Seq):
         wanted, given = model.encoder.state_dict(), _encoder_weights(encoder.loaded)
@@ -113,6 +117,8 @@ def pretrained_encoder(recipe: Recipe) -> Pretrained:
 
 def model_config(recipe: Recipe, encoder: Pretrained, num_labels: int) -> ModelConfig:
     """The model that a recipe describes, in the words of `auricle.models`."""
+    if isinstance(recipe.task, TextKeys):
+        return text_model_config(recipe, num_labels)
     if isinstance(recipe.model, Wav2Vec2Keys):
         return _pretraining_config(recipe.model, recipe)
     if isinstance(recipe.model, Wav2VecKeys):
@@ -128,6 +134,7 @@ def _pretraining_config(keys: Wav2Vec2Keys, recipe: Recipe) -> Wav2Vec2Config:
 
 
 def _audio(recipe: Recipe) -> dict[str, Any]:
+    assert isinstance(recipe.task, AudioKeys)
     return {"normalize": recipe.task.normalize, "sample_rate": recipe.task.sample_rate}
 
 
@@ -136,13 +143,19 @@ def _encoder_weights(loaded: Loaded) -> dict[str, torch.Tensor]:
     return (model.encoder if isinstance(model, Wav2Vec2CTC | Wav2Vec2Seq2Seq) else model).state_dict()
 
 
-def _check_adapters(config: ModelConfig) -> None:
+def _check_adapters(recipe: Recipe, config: ModelConfig) -> None:
     if isinstance(config, CTCConfig | Seq2SeqConfig):
         config = config.encoder
     if not isinstance(config, Wav2Vec2Config) or config.encoder.layer_type != "trf_adp":
         return
-    if config.encoder.num_adapters != 1:
-        raise UserError("this version trains the adapters of one corpus at a time: set model.adp_num=1")
+    assert isinstance(recipe.task, AudioKeys)
+    names, count = corpus_names(recipe.task), config.encoder.num_adapters
+    if max(1, len(names)) > count or (count > 1 and not names):
+        listed = f"task.multi_corpus_keys={','.join(names)}" if names else "task.multi_corpus_keys is not set"
+        raise UserError(
+            f"model.adp_num={count}, but {listed}: give each corpus a key and an adapter, as in "
+            "task.multi_corpus_keys=en,fr dataset.train_subset='en:train_en,fr:train_fr' model.adp_num=2"
+        )
 
 
 def _fresh_adapters(
@@ -155,6 +168,7 @@ def _fresh_adapters(
 
 
 def _check_audio(recipe: Recipe, config: SpeechConfig, path: str) -> None:
+    assert isinstance(recipe.task, AudioKeys)
     for word, asked, trained in (
         ("normalize", recipe.task.normalize, config.normalize),
         ("sample_rate", recipe.task.sample_rate, config.sample_rate),

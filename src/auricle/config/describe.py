@@ -11,13 +11,24 @@ def key_listing() -> str:
         for variant, kind in kinds.items():
             heading = f"{group}, with _name={variant}" if variant else group
             summary = (kind.__doc__ or "").strip().splitlines()[0]
-            lines = [f"  {group}.{key.name}  ({_type_and_default(key)})  {key.about}" for key in _shown(kind)]
+            if parent := next((other for other in kind.__mro__[1:] if other in kinds.values()), None):
+                summary += " Keys that differ:" if shown_keys(kind, parent) else " No key differs."
+            lines = [
+                f"  {group}.{key.name}  ({_type_and_default(key)})  {key.about}"
+                for key in shown_keys(kind, parent)
+            ]
             sections.append("\n".join([f"{heading}: {summary}", *lines]))
     return "\n\n".join(sections)
 
 
-def _shown(kind: type) -> list[Key]:
-    return [key for name, key in keys_of(kind).items() if name != "_name"]
+def shown_keys(kind: type, parent: type | None) -> list[Key]:
+    """The keys of a variant; of one that is another with other defaults, those that have them."""
+    inherited = {} if parent is None else keys_of(parent)
+    return [
+        key
+        for name, key in keys_of(kind).items()
+        if name != "_name" and (name not in inherited or inherited[name].default != key.default)
+    ]
 
 
 def _type_and_default(key: Key) -> str:

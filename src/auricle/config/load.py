@@ -16,12 +16,15 @@ from auricle.errors import UserError
 _log = logging.getLogger(__name__)
 
 _COMPANIONS = {
-    "wav2vec2": ("audio_pretraining", "wav2vec"),
-    "wav2vec": ("audio_pretraining", "wav2vec"),
-    "wav2vec_ctc": ("audio_finetuning", "ctc"),
-    "wav2vec_seq2seq": ("audio_finetuning", "label_smoothed_cross_entropy"),
+    "wav2vec2": ("audio_pretraining", ("wav2vec",)),
+    "wav2vec": ("audio_pretraining", ("wav2vec",)),
+    "wav2vec_ctc": ("audio_finetuning", ("ctc",)),
+    "wav2vec_seq2seq": ("audio_finetuning", ("label_smoothed_cross_entropy",)),
+    "roberta": ("masked_lm", ("masked_lm",)),
+    "transformer_lm": ("language_modeling", ("cross_entropy", "adaptive_loss")),
 }
-"""The task and the criterion that each model is trained with."""
+"""The task that each model is trained with, and the criteria it may be; those of a model whose name begins so
+are the same."""
 
 
 def load_recipe(
@@ -311,10 +314,11 @@ def _check(recipe: Recipe) -> None:
     from auricle.config.schema_model import FineTuningKeys
 
     model = recipe.model
-    expected = _COMPANIONS[model._name]
-    if (recipe.task._name, recipe.criterion._name) != expected:
+    family = max((name for name in _COMPANIONS if model._name.startswith(name)), key=len)
+    task, criteria = _COMPANIONS[family]
+    if recipe.task._name != task or recipe.criterion._name not in criteria:
         raise UserError(
-            f"the model {model._name} is trained with task {expected[0]} and criterion {expected[1]}, "
+            f"the model {model._name} is trained with task {task} and criterion {' or '.join(criteria)}, "
             f"not with {recipe.task._name} and {recipe.criterion._name}"
         )
     if isinstance(model, FineTuningKeys) and model.w2v_path is None and model.w2v_args is None:

@@ -1,7 +1,8 @@
 """The recipe: fairseq's ten groups of keys, typed.
 
 A group with several variants is a union of dataclasses told apart by `_name`. A new family of models is a
-dataclass in `schema_model.py`, added to `ModelKeys`; nothing else here or in `load.py` knows of it.
+dataclass in `schema_model.py` or `schema_text.py`, added to `ModelKeys` or `TextModelKeys`; nothing else here
+knows of it.
 """
 
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from auricle.config.schema_run import (
     OptimizationKeys,
 )
 from auricle.config.schema_task import CriterionKeys, OptimizerKeys, SchedulerKeys, TaskKeys
+from auricle.config.schema_text import TextCriterionKeys, TextModelKeys, TextTaskKeys
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,14 +28,14 @@ class Recipe:
     """Everything that defines a training run."""
 
     common: CommonKeys
-    task: TaskKeys
+    task: TaskKeys | TextTaskKeys
     dataset: DatasetKeys
     distributed_training: DistributedKeys
-    criterion: CriterionKeys
+    criterion: CriterionKeys | TextCriterionKeys
     optimization: OptimizationKeys
     optimizer: OptimizerKeys
     lr_scheduler: SchedulerKeys
-    model: ModelKeys
+    model: ModelKeys | TextModelKeys
     checkpoint: CheckpointKeys
 
 

@@ -1,4 +1,4 @@
-"""From a manifest to batches."""
+"""From a manifest, or a text, to batches."""
 
 from auricle.data.collate import Batch, SetAside, Utterance
 from auricle.data.dataset import SpeechDataset

@@ -49,6 +49,7 @@ class Batch:
         target_lengths: [B] int64, symbols; None where there are no labels.
         set_aside: Utterances of this batch that could not be used.
         sample_rate: In Hz.
+        corpus_keys: [B] int64, the corpus that each is of; None where there is one.
     """
 
     ids: Tensor
@@ -58,12 +59,13 @@ class Batch:
     target_lengths: Tensor | None = None
     set_aside: tuple[SetAside, ...] = ()
     sample_rate: int = 16000
+    corpus_keys: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
 
     @property
-    def audio_seconds(self) -> float:
+    def amount(self) -> float:
         """Seconds of sound, padding not counted."""
         return int(self.lengths.sum()) / self.sample_rate
 
@@ -76,6 +78,7 @@ class Batch:
             lengths=self.lengths.to(device),
             targets=None if self.targets is None else self.targets.to(device),
             target_lengths=None if self.target_lengths is None else self.target_lengths.to(device),
+            corpus_keys=None if self.corpus_keys is None else self.corpus_keys.to(device),
         )
 
 

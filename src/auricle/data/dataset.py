@@ -1,6 +1,6 @@
 """Utterances of a manifest, checked before they are used: nothing unusable reaches a model."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from operator import eq
 from pathlib import Path
@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from auricle import audio
-from auricle.data.collate import SetAside, Utterance
+from auricle.data.collate import Batch, CropStart, SetAside, Utterance, collate
 from auricle.dictionary import Dictionary
 from auricle.errors import UserError
 from auricle.manifest import Entry, Manifest, sample_counts
@@ -30,6 +30,8 @@ class SpeechDataset:
         sizes: [U] int64, samples at `sample_rate`, from the manifest.
         set_aside: What was left out, before any audio was read.
     """
+
+    unit = "samples"
 
     def __init__(
         self,
@@ -111,6 +113,20 @@ class SpeechDataset:
         if self._normalize:
             samples = audio.normalize(samples)
         return Utterance(index, samples, self._targets(index))
+
+    def name(self, index: int) -> str:
+        """Which utterance that is."""
+        return self.entries[index].path
+
+    def collate(self, items: Sequence[Utterance | SetAside], *, pad: bool, crop_start: CropStart) -> Batch:
+        """Put utterances together (see `auricle.data.collate`); labelled ones are never cropped."""
+        return collate(
+            items,
+            pad=pad,
+            max_sample_size=self.max_sample_size if self.labels is None else None,
+            crop_start=crop_start,
+            sample_rate=self.sample_rate,
+        )
 
     def _targets(self, index: int) -> Tensor | None:
         if self.labels is None or self._dictionary is None:

@@ -8,7 +8,8 @@ import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -16,8 +17,8 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
 from auricle.data.batching import Indices, batch_by_size, ordered_indices, shard, shuffled
-from auricle.data.collate import Batch, SetAside, collate
-from auricle.data.dataset import SpeechDataset
+from auricle.data.collate import Batch, CropStart, SetAside
+from auricle.data.text import TextBatch
 from auricle.errors import UserError
 
 _AHEAD = 2
@@ -26,8 +27,47 @@ _AHEAD = 2
 _Key = tuple[int, Indices]
 """(epoch, utterance numbers): all that a worker needs to make a batch."""
 
+AnyBatch = Batch | TextBatch
+"""What training steps take."""
 
-class BatchLoader:
+B = TypeVar("B", bound=AnyBatch)
+B_co = TypeVar("B_co", bound=AnyBatch, covariant=True)
+
+
+class Samples(Protocol[B_co]):
+    """What batches are made of: `SpeechDataset` or `TextDataset`.
+
+    Attributes:
+        unit: What sizes count, in the plural.
+        labels: Lines of labels; None where there are none.
+        sizes: [U] int64.
+        max_sample_size: Larger ones are cropped to it; None crops nothing.
+        set_aside: What was left out.
+    """
+
+    unit: str
+    labels: list[str] | None
+    sizes: NDArray[np.int64]
+    max_sample_size: int | None
+    set_aside: tuple[SetAside, ...]
+
+    @property
+    def source(self) -> Path:
+        """The file that lists or holds them."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Any:
+        """Read one."""
+
+    def name(self, index: int) -> str:
+        """What to call one in messages."""
+
+    def collate(self, items: Sequence[Any], *, pad: bool, crop_start: CropStart) -> B_co:
+        """Put some that were read together."""
+
+
+class BatchLoader(Generic[B]):
     """Reads the batches of a dataset.
 
     Attributes:
@@ -37,7 +77,7 @@ class BatchLoader:
 
     def __init__(
         self,
-        dataset: SpeechDataset,
+        dataset: Samples[B],
         *,
         max_tokens: int | None,
         batch_size: int | None = None,
@@ -93,7 +133,7 @@ class BatchLoader:
             raise UserError(_nothing_left(dataset, self.set_aside))
         self._reader = _BatchReader(dataset, pad=pad, seed=seed)
         self._num_workers = min(num_workers, _available_cpus())
-        self._workers: DataLoader[Batch] | None = None
+        self._workers: DataLoader[B] | None = None
         self._keys: list[_Key] = []
 
     def __len__(self) -> int:
@@ -124,7 +164,7 @@ class BatchLoader:
             batches = shuffled(batches, np.random.RandomState(self._seed + epoch))
         return shard(batches, self._num_shards, self._shard_id)
 
-    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[B]:
         """Read an epoch; one at a time.
 
         Args:
@@ -145,9 +185,9 @@ class BatchLoader:
                 raise UserError(_nothing_left(self.dataset, set_aside))
             yield batch
 
-    def _by_thread(self, keys: Sequence[_Key]) -> Iterator[Batch]:
+    def _by_thread(self, keys: Sequence[_Key]) -> Iterator[B]:
         pool = ThreadPoolExecutor(1, thread_name_prefix="auricle-reader")
-        pending: deque[Future[Batch]] = deque()
+        pending: deque[Future[B]] = deque()
         try:
             for key in keys:
                 pending.append(pool.submit(self._reader.__getitem__, key))
@@ -158,7 +198,7 @@ class BatchLoader:
         finally:
             pool.shutdown(cancel_futures=True)
 
-    def _by_processes(self, keys: Sequence[_Key]) -> Iterator[Batch]:
+    def _by_processes(self, keys: Sequence[_Key]) -> Iterator[B]:
         """Read with processes that live as long as this object: an epoch may be shorter than their start."""
         self._keys[:] = keys
         if self._workers is None:
@@ -177,28 +217,23 @@ class BatchLoader:
         return iter(self._workers)
 
 
-class _BatchReader(Dataset[Batch]):
+class _BatchReader(Dataset[B]):
     """Makes one batch from its key; what a worker process holds."""
 
-    def __init__(self, dataset: SpeechDataset, *, pad: bool, seed: int) -> None:
+    def __init__(self, dataset: Samples[B], *, pad: bool, seed: int) -> None:
         self._dataset = dataset
         self._pad = pad
         self._seed = seed
 
-    def __getitem__(self, key: _Key) -> Batch:
+    def __getitem__(self, key: _Key) -> B:
         epoch, indices = key
 
         def crop_start(index: int, surplus: int) -> int:
             # the last number keeps it apart from the masks, whose generator is (seed, epoch, utterance)
             return int(np.random.default_rng((self._seed, epoch, index, 1)).integers(surplus + 1))
 
-        return collate(
-            [self._dataset[index] for index in indices],
-            pad=self._pad,
-            max_sample_size=self._dataset.max_sample_size if self._dataset.labels is None else None,
-            crop_start=crop_start,
-            sample_rate=self._dataset.sample_rate,
-        )
+        items = [self._dataset[index] for index in indices]
+        return self._dataset.collate(items, pad=self._pad, crop_start=crop_start)
 
 
 def _unchanged(batch: Any) -> Any:  # any: torch's types know only collate functions that take lists
@@ -230,13 +265,14 @@ def _available_cpus() -> int:
 
 
 def _too_long(
-    dataset: SpeechDataset, sizes: NDArray[np.int64], fits: NDArray[np.bool_], max_tokens: int | None
+    dataset: Samples[AnyBatch], sizes: NDArray[np.int64], fits: NDArray[np.bool_], max_tokens: int | None
 ) -> Iterator[SetAside]:
     for i in np.flatnonzero(~fits):
-        yield SetAside(dataset.entries[i].path, f"too long: {sizes[i]} samples, max_tokens is {max_tokens}")
+        reason = f"too long: {sizes[i]} {dataset.unit}, max_tokens is {max_tokens}"
+        yield SetAside(dataset.name(int(i)), reason)
 
 
-def _nothing_left(dataset: SpeechDataset, set_aside: Sequence[SetAside]) -> str:
+def _nothing_left(dataset: Samples[AnyBatch], set_aside: Sequence[SetAside]) -> str:
     if not set_aside:
         return f"{dataset.source} lists no utterance: check what it was made from"
     first, more = set_aside[0], len(set_aside) - 1

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from auricle.decode.hypothesis import PostProcess, units_to_words
 from auricle.dictionary import Dictionary
+from auricle.models.adapters import CorpusKey
 from auricle.models.decoder import DecoderState, Memory
 from auricle.models.seq2seq import Wav2Vec2Seq2Seq
 
@@ -67,6 +68,8 @@ def search(
     waveforms: Tensor,
     lengths: Tensor | None = None,
     options: SearchOptions | None = None,
+    *,
+    corpus_key: CorpusKey = None,
 ) -> list[list[WrittenHypothesis]]:
     """The likeliest transcripts of each utterance.
 
@@ -75,13 +78,14 @@ def search(
         waveforms: [B, T] float32, read as the model's configuration says (rate, `normalize`).
         lengths: int64 [B], samples; None: nothing is padded.
         options: How to search.
+        corpus_key: Which adapters to use (see `Wav2Vec2.extract_features`).
 
     Returns:
         For each utterance up to `beam` hypotheses, the best first.
     """
     options = options or SearchOptions()
     with _evaluating(model):
-        memory = model.encode(waveforms, lengths)
+        memory = model.encode(waveforms, lengths, corpus_key=corpus_key)
         return _Search(model, memory, options).run()
 
 

@@ -54,6 +54,25 @@ class TransformerLM(nn.Module):
         x, _ = self.decoder(tokens)
         return self._log_probs(x)
 
+    def log_probs_of(self, tokens: Tensor, targets: Tensor) -> Tensor:
+        """Natural-log probabilities of given next symbols, without those of all others.
+
+        Args:
+            tokens: As for `forward`.
+            targets: int64 [B, S], the symbol that follows each.
+
+        Returns:
+            [B, S] float32; unspecified at padding.
+        """
+        x = self._projected(self.decoder(tokens)[0])
+        if self.adaptive_softmax is not None:
+            picked: Tensor = self.adaptive_softmax.log_probs_of(x, targets, self._tables())
+            return picked
+        logits = self._logits(x).float()
+        return -nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none").view(
+            targets.shape
+        )
+
     def step(self, tokens: Tensor, state: DecoderState | None = None) -> tuple[Tensor, DecoderState]:
         """The same for one more symbol a row, without computing those before it again.
 
@@ -69,14 +88,19 @@ class TransformerLM(nn.Module):
         return self._log_probs(x)[:, 0], state
 
     def _log_probs(self, x: Tensor) -> Tensor:
-        if self.project_out_dim is not None:
-            x = self.project_out_dim(x)
+        x = self._projected(x)
         if self.adaptive_softmax is not None:
-            embed = self.decoder.embed_tokens
-            tables = embed if isinstance(embed, AdaptiveInput) else None
-            return self.adaptive_softmax(x, tables)  # type: ignore[no-any-return]
+            return self.adaptive_softmax(x, self._tables())  # type: ignore[no-any-return]
+        return self._logits(x).float().log_softmax(-1)
+
+    def _projected(self, x: Tensor) -> Tensor:
+        return x if self.project_out_dim is None else self.project_out_dim(x)
+
+    def _tables(self) -> AdaptiveInput | None:
+        embed = self.decoder.embed_tokens
+        return embed if isinstance(embed, AdaptiveInput) else None
+
+    def _logits(self, x: Tensor) -> Tensor:
         if self.output_projection is not None:
-            logits = self.output_projection(x)
-        else:
-            logits = nn.functional.linear(x, self.decoder.embed_tokens.get_parameter("weight"))
-        return logits.float().log_softmax(-1)  # type: ignore[no-any-return]
+            return self.output_projection(x)  # type: ignore[no-any-return]
+        return nn.functional.linear(x, self.decoder.embed_tokens.get_parameter("weight"))

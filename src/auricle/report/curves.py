@@ -33,9 +33,10 @@ QUANTITIES = (
     Quantity(
         "accuracy",
         "Accuracy (%)",
-        "the true frame beats its distractors; higher is better",
+        "the true frame beats its distractors, the true symbol all others; higher is better",
         is_fraction=True,
     ),
+    Quantity("ppl", "Perplexity", "2 to the power of the bits a symbol; lower is better", "magnitude"),
     Quantity("wer", "Word error rate (%)", "greedy transcripts; lower is better"),
     Quantity("cer", "Character error rate (%)", "greedy transcripts; lower is better"),
     Quantity("uer", "Unit error rate (%)", "letters or phonemes, greedy; lower is better"),
@@ -44,6 +45,7 @@ QUANTITIES = (
     Quantity("lr", "Learning rate", "of the optimizer"),
     Quantity("grad_norm", "Gradient norm", "before clipping", "magnitude"),
     Quantity("audio_seconds_per_second", "Speed", "seconds of audio trained on a second"),
+    Quantity("tokens_per_second", "Speed", "symbols trained on a second"),
     Quantity("temp", "Gumbel temperature", "of the quantizer's choice", "plain"),
 )
 
@@ -69,7 +71,7 @@ _HOURS, _MINUTES, _SECONDS = (
 
 
 def curves(runs: Sequence[Run]) -> Html:
-    """The charts of all runs, those of pre-training and of fine-tuning apart: their losses do not compare."""
+    """The charts of all runs, stage by stage: losses of different stages do not compare."""
     stages = [(stage, [run for run in runs if run.records and run.stage == stage]) for stage in STAGES]
     stages = [(stage, members) for stage, members in stages if members]
     colours = {run.name: index for index, run in enumerate(runs)}
@@ -162,6 +164,7 @@ def key_figures(run: Run) -> list[tuple[str, str]]:
     """The few figures that sum a run up, as they are known: label and value."""
     best: list[tuple[str, str, Callable[..., tuple[float, int]], float, str]] = [
         ("Best valid loss", "loss", min, 1.0, ""),
+        ("Best perplexity", "ppl", min, 1.0, ""),
         ("Best WER", "wer", min, 1.0, " %"),
         ("Best UER", "uer", min, 1.0, " %"),
         ("Best accuracy", "accuracy", max, 100.0, " %"),

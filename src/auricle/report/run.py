@@ -10,7 +10,7 @@ from auricle.report.jsonlines import finite_numbers, read_json_lines
 LOG = "log.jsonl"
 RECIPE = "recipe.yaml"
 
-STAGES = PRETRAINING, FINE_TUNING = "Pre-training", "Fine-tuning"
+STAGES = PRETRAINING, FINE_TUNING, TEXT = "Pre-training", "Fine-tuning", "Model of text"
 
 _PRETRAINING_KEYS = frozenset({"accuracy", "prob_perplexity", "code_perplexity"})
 
@@ -50,7 +50,12 @@ class Run:
 
     @property
     def stage(self) -> str:
-        """`PRETRAINING` where the log holds what only a contrastive criterion reports, else `FINE_TUNING`."""
+        """What kind of training it is, by what only its criterion reports.
+
+        A perplexity of symbols: `TEXT`; else what a contrastive one reports: `PRETRAINING`; else the other.
+        """
+        if any("ppl" in record.values for record in self.records):
+            return TEXT
         is_contrastive = any(not _PRETRAINING_KEYS.isdisjoint(record.values) for record in self.records)
         return PRETRAINING if is_contrastive else FINE_TUNING
 

@@ -16,8 +16,7 @@ import torch
 
 from auricle.convert.loaded import Loaded
 from auricle.convert.own import read_model
-from auricle.data.collate import Batch
-from auricle.data.loader import BatchLoader
+from auricle.data.loader import AnyBatch, BatchLoader
 from auricle.decode.report import ErrorCounts
 from auricle.dictionary import Dictionary
 from auricle.errors import UserError
@@ -119,8 +118,8 @@ class Trainer:
     dictionary: Dictionary | None
     step: Step
     schedule: Schedule
-    train: BatchLoader
-    valid: Mapping[str, BatchLoader]
+    train: BatchLoader[Any]
+    valid: Mapping[str, BatchLoader[Any]]
     options: LoopOptions
     recipe: str = ""
     progress: Progress = field(default_factory=Progress)
@@ -157,6 +156,7 @@ class Trainer:
             total_updates=self.options.max_update or None,
             log_interval=self.options.log_interval,
             tensorboard=self.options.tensorboard,
+            measured="audio_seconds" if isinstance(self.model.config, SpeechConfig) else "tokens",
         )
 
     def _epoch(self, log: RunLog, stop: StopRequest, started: float) -> str | None:
@@ -185,7 +185,7 @@ class Trainer:
             reason = self._validate_and_save(log, end_of_epoch=ended, stopping=reason)
         return reason
 
-    def _updates_of_epoch(self) -> Iterator[list[Batch]]:
+    def _updates_of_epoch(self) -> Iterator[list[AnyBatch]]:
         """The micro-batches of each update that is left of this epoch."""
         frequencies = self.options.update_freq
         count = frequencies[min(self.progress.epoch, len(frequencies)) - 1]
@@ -193,7 +193,7 @@ class Trainer:
         while group := list(islice(batches, count)):
             yield group
 
-    def _update(self, batches: list[Batch], log: RunLog) -> bool:
+    def _update(self, batches: list[AnyBatch], log: RunLog) -> bool:
         """Whether there was an update to make, and it was made."""
         progress = self.progress
         self.model.train()
@@ -215,14 +215,14 @@ class Trainer:
         for loss in result.losses:
             add_loss(log.train, loss)
         log.train.add("grad_norm", result.grad_norm)
-        seconds = sum(batch.audio_seconds for batch in batches)
-        log.update(progress.num_updates, epoch=progress.epoch, lr=lr, audio_seconds=seconds)
+        amount = sum(batch.amount for batch in batches)
+        log.update(progress.num_updates, epoch=progress.epoch, lr=lr, amount=amount)
         return True
 
-    def _note_skipped(self, batches: list[Batch], log: RunLog) -> None:
+    def _note_skipped(self, batches: list[AnyBatch], log: RunLog) -> None:
         self.progress.skipped += 1
         self._skipped_in_a_row += 1
-        names = [self.train.dataset.entries[i].path for batch in batches for i in batch.ids.tolist()]
+        names = [self.train.dataset.name(i) for batch in batches for i in batch.ids.tolist()]
         shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
         log.say(f"skipped an update: the gradient is not finite; utterances {shown}")
         if self._skipped_in_a_row >= MAX_SKIPPED and not self.step.loss_scale:
@@ -371,12 +371,14 @@ def add_loss(means: RunningMeans, loss: Loss) -> None:
     means.add_loss(loss.total, loss.denominator, loss.parts)
     if loss.correct is not None and loss.counted is not None:
         means.add("accuracy", loss.correct, loss.counted)
+    if loss.symbols is not None:
+        means.add_perplexity(loss.total, loss.symbols)
     for name, value in loss.means.items():
         means.add(name, value)
 
 
 @torch.no_grad()
-def validate(step: Step, model: Model, loader: BatchLoader, num_updates: int) -> dict[str, float]:
+def validate(step: Step, model: Model, loader: BatchLoader[Any], num_updates: int) -> dict[str, float]:
     """Loss, and accuracy or error rates, over all of a subset; masks are the same every time."""
     model.eval()
     means, errors = RunningMeans(), ErrorCounts()

@@ -22,6 +22,9 @@ Number = float | Tensor
 
 _SIGNIFICANT_DIGITS = 8
 
+_PERPLEXITY, _MOST_BITS = "ppl", 1000.0
+"""Name of the perplexity, and the bits from which on it is no number any more."""
+
 _logger = logging.getLogger(__name__)
 
 
@@ -46,13 +49,20 @@ class RunningMeans:
         for name, value in {"loss": total, **(parts or {})}.items():
             self.add(name, value / math.log(2), denominator)
 
+    def add_perplexity(self, total: Number, symbols: Number) -> None:
+        """Add a summed negative log-likelihood in nats, for a perplexity (``ppl``) a symbol."""
+        self.add(_PERPLEXITY, total / math.log(2), symbols)
+
     def add_errors(self, name: str, errors: Number, length: Number) -> None:
         """Add an error count over the length of the references, for a rate in percent (``wer``, ``uer``)."""
         self.add(name, 100 * errors, length)
 
     def means(self) -> dict[str, float]:
         """The mean of each quantity, in the order they were first added, except those without weight."""
-        return {name: total / weight for name, (total, weight) in self.state().items() if weight}
+        means = {name: total / weight for name, (total, weight) in self.state().items() if weight}
+        if _PERPLEXITY in means:  # the mean is that of the bits; as fairseq's, which is 2 to their power
+            means[_PERPLEXITY] = 2.0 ** min(means[_PERPLEXITY], _MOST_BITS)
+        return means
 
     def reset(self) -> None:
         """Forget everything."""
@@ -83,6 +93,7 @@ class RunLog:
         total_updates: Where the run ends, if that is known.
         log_interval: Updates between two lines of the split "train".
         tensorboard: Whether to write events, where the package is installed.
+        measured: What the speed of training counts: "audio_seconds" or "tokens".
         stream: Where the progress is shown; standard error unless told.
         clock: Gives the time in seconds.
 
@@ -98,6 +109,7 @@ class RunLog:
         total_updates: int | None = None,
         log_interval: int = 100,
         tensorboard: bool = True,
+        measured: str = "audio_seconds",
         stream: TextIO | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
@@ -110,7 +122,7 @@ class RunLog:
         self._clock = clock
         # The seconds of a run that goes on are counted on from those of its last line.
         self._started = clock() - self._lines.last.get("wall_seconds", 0.0)
-        self._speed = Speed(clock)
+        self._speed = Speed(clock, measured)
         self._unwritten: tuple[int, int, float] | None = None  # update, epoch and rate of the last one
 
     def __enter__(self) -> "RunLog":
@@ -125,16 +137,16 @@ class RunLog:
         finally:
             self.close()
 
-    def update(self, num_updates: int, *, epoch: int, lr: float, audio_seconds: float) -> None:
+    def update(self, num_updates: int, *, epoch: int, lr: float, amount: float) -> None:
         """Note the end of an update, after `train` has been told of it.
 
         Args:
             num_updates: Updates done, this one included.
             epoch: From 1.
             lr: The learning rate that it used.
-            audio_seconds: Length of what it was trained on.
+            amount: Of what it was trained on: seconds of audio, or tokens.
         """
-        self._speed.add(audio_seconds)
+        self._speed.add(amount)
         rates = self._speed.rates()
         self._unwritten = (num_updates, epoch, lr)
         if num_updates % self._log_interval == 0 or num_updates == self._total_updates:
@@ -263,22 +275,23 @@ class Events:
 
 
 class Speed:
-    """Updates and seconds of audio a second of training, since the last reset."""
+    """Updates, and seconds of audio or tokens, a second of training, since the last reset."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], measured: str = "audio_seconds") -> None:
         self._clock = clock
+        self._measured = measured
         self.reset()
 
     def reset(self) -> None:
         """Start anew."""
         self._since = self._clock()
         self._updates = 0
-        self._audio_seconds = 0.0
+        self._amount = 0.0
 
-    def add(self, audio_seconds: float) -> None:
+    def add(self, amount: float) -> None:
         """Count one update."""
         self._updates += 1
-        self._audio_seconds += audio_seconds
+        self._amount += amount
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
@@ -293,7 +306,7 @@ class Speed:
         """The two rates, under their names in the log."""
         seconds = max(self._clock() - self._since, 1e-9)
         return {
-            "audio_seconds_per_second": self._audio_seconds / seconds,
+            f"{self._measured}_per_second": self._amount / seconds,
             "updates_per_second": self._updates / seconds,
         }
 

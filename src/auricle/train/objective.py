@@ -25,16 +25,19 @@ AnyDraws = TypeVar("AnyDraws", PretrainingDraws, PredictionDraws, MaskDraws)
 
 
 class Objective(Protocol):
-    """One forward pass, with what validation wants to know besides the loss."""
+    """One forward pass, with what validation wants to know besides the loss.
+
+    A batch is of the kind that the run's loader makes: of sound, or of text (`AnyBatch`).
+    """
 
     @property
     def model(self) -> torch.nn.Module:
         """The network whose loss it is."""
 
-    def loss(self, batch: Batch, position: Position) -> Loss:
+    def loss(self, batch: Any, position: Position) -> Loss:
         """The loss of a batch in training."""
 
-    def validate(self, batch: Batch, position: Position) -> tuple[Loss, ErrorCounts | None]:
+    def validate(self, batch: Any, position: Position) -> tuple[Loss, ErrorCounts | None]:
         """The loss of a batch in validation, and its recognition errors where there are labels."""
 
 
@@ -52,7 +55,8 @@ class PretrainingObjective:
         draws = self.draws.pretraining(self.model.config, batch.ids.tolist(), frames, position)
         device = self.model.mask_emb.device
         moved, draws = batch.to(device), draws_to(draws, device)
-        output = self.model(moved.waveforms, padded_lengths(batch, moved), draws)
+        lengths = padded_lengths(batch, moved)
+        output = self.model(moved.waveforms, lengths, draws, corpus_key=moved.corpus_keys)
         return losses.pretraining(output, self.loss_weights, draws.temperature)
 
     def validate(self, batch: Batch, position: Position) -> tuple[Loss, None]:
@@ -126,6 +130,7 @@ class CTCObjective:
             channel_mask=masks.channel_mask,
             input_noise=masks.input_noise,
             temperature=masks.temperature,
+            corpus_key=moved.corpus_keys,
             freeze_encoder=position.update < self.freeze_updates,
         )
         config = self.model.config

@@ -9,7 +9,11 @@ from typing import TextIO
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-_NAMES = {"audio_seconds_per_second": "audio-s/s", "updates_per_second": "updates/s"}
+_NAMES = {
+    "audio_seconds_per_second": "audio-s/s",
+    "tokens_per_second": "tokens/s",
+    "updates_per_second": "updates/s",
+}
 
 
 class Display:

@@ -47,6 +47,7 @@ class Seq2SeqObjective:
             channel_mask=masks.channel_mask,
             input_noise=masks.input_noise,
             temperature=masks.temperature,
+            corpus_key=moved.corpus_keys,
             freeze_encoder=position.update < self.freeze_updates,
         )
         return losses.cross_entropy(
@@ -64,7 +65,8 @@ class Seq2SeqObjective:
         moved = batch.to(device)
         longest = 2 * int(batch.target_lengths.max()) + _PATIENCE
         options = SearchOptions(beam=1, max_len_b=longest)
-        found = search(self.model, moved.waveforms, padded_lengths(batch, moved), options)
+        lengths = padded_lengths(batch, moved)
+        found = search(self.model, moved.waveforms, lengths, options, corpus_key=moved.corpus_keys)
         references = [
             self.dictionary.decode(target[:length])
             for target, length in zip(batch.targets, batch.target_lengths.tolist(), strict=True)

@@ -7,13 +7,13 @@ means the same however its utterances are cut (quirk 23).
 import math
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from auricle.data.collate import Batch
+from auricle.data.loader import AnyBatch
 from auricle.errors import UserError
 from auricle.losses import Loss
 from auricle.train.draws import Position
@@ -107,7 +107,7 @@ class Step:
         """The context that computes in `precision`."""
         return torch.autocast(self.device.type, DTYPES[self.precision], enabled=self.precision != "float32")
 
-    def update(self, batches: Sequence[Batch], epoch: int, num_updates: int, lr: float) -> UpdateResult:
+    def update(self, batches: Sequence[AnyBatch], epoch: int, num_updates: int, lr: float) -> UpdateResult:
         """Make update `num_updates` + 1 from the micro-batches of one update."""
         torch.manual_seed(self.seed + num_updates)
         self.optimizer.zero_grad(set_to_none=True)
@@ -132,5 +132,4 @@ class Step:
 
 def detached(loss: Loss) -> Loss:
     """A loss without its graph."""
-    parts: dict[str, Tensor] = dict(loss.parts)
-    return Loss(loss.total.detach(), loss.denominator, parts, loss.means, loss.correct, loss.counted)
+    return replace(loss, total=loss.total.detach())

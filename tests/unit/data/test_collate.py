@@ -54,12 +54,12 @@ def test_what_could_not_be_read_is_listed_and_the_rest_used() -> None:
     batch = collate([*ramps(2), lost], pad=True, crop_start=start_at_end)
     assert batch.set_aside == (lost,) and batch.ids.tolist() == [10]
     empty = collate([lost], pad=False, crop_start=start_at_end)
-    assert len(empty) == 0 and empty.waveforms.shape == (0, 0) and empty.audio_seconds == 0
+    assert len(empty) == 0 and empty.waveforms.shape == (0, 0) and empty.amount == 0
     assert collate([], pad=True, crop_start=start_at_end).waveforms.shape == (0, 0)
 
 
 def test_seconds_leave_padding_out() -> None:
-    assert collate(ramps(2, 6), pad=True, crop_start=start_at_end, sample_rate=4).audio_seconds == 2.0
+    assert collate(ramps(2, 6), pad=True, crop_start=start_at_end, sample_rate=4).amount == 2.0
 
 
 def test_moving_to_a_device_takes_every_tensor() -> None:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from auricle.decode.seq2seq import SearchOptions, WrittenHypothesis, search
 from auricle.dictionary import Dictionary
+from auricle.models.adapters import CorpusKey
 from auricle.models.config import DecoderConfig, Seq2SeqConfig
 from auricle.models.decoder import Memory
 
@@ -35,7 +36,7 @@ class Bigrams(nn.Module):
             num_labels=len(DICTIONARY), decoder=DecoderConfig(max_positions=max_positions)
         )
 
-    def encode(self, waveforms: Tensor, lengths: Tensor | None) -> Memory:
+    def encode(self, waveforms: Tensor, lengths: Tensor | None, *, corpus_key: CorpusKey = None) -> Memory:
         assert not self.training and not torch.is_grad_enabled()
         return Memory(waveforms[:, :1, None])
 

@@ -88,7 +88,7 @@ def test_reads_what_training_and_evaluating_write(tmp_path: Path) -> None:
     with RunLog(tmp_path, total_updates=2, log_interval=1, tensorboard=False, stream=io.StringIO()) as log:
         for update in (1, 2):
             log.train.add_loss(10.0 / update, 4.0)
-            log.update(update, epoch=1, lr=1e-3, audio_seconds=5.0)
+            log.update(update, epoch=1, lr=1e-3, amount=5.0)
         log.record("valid", 2, {"loss": 1.0, "wer": 50.0})
     said = Utterance(
         index=0, path="/data/a.flac", reference="H E | I T |", hypothesis="H E |", score=-1.0, seconds=2.0

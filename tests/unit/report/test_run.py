@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from auricle.errors import UserError
+from auricle.report.curves import key_figures
 from auricle.report.run import read_run
 
 from .conftest import finetuning_log, pretraining_log
@@ -90,3 +91,10 @@ def test_a_log_that_cannot_be_opened_is_a_mistake(make_run: MakeRun, monkeypatch
     monkeypatch.setattr("builtins.open", refuse)
     with pytest.raises(UserError, match=r"cannot read .*log\.jsonl: Permission denied"):
         read_run(folder)
+
+
+def test_a_run_on_text(make_run: MakeRun) -> None:
+    lines = [{"update": 1, "split": "valid", "loss": 3.0, "ppl": 8.0, "accuracy": 0.2}]
+    run = read_run(make_run("a", lines))
+    assert run.stage == "Model of text"
+    assert ("Best perplexity", "8") in key_figures(run)

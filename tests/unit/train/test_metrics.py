@@ -141,7 +141,7 @@ def train(log: RunLog, clock: Clock, updates: range) -> None:
     for update in updates:
         log.train.add_loss(math.log(2) * update, 1)
         clock.now += 2
-        log.update(update, epoch=1, lr=update / 1000, audio_seconds=8.0)
+        log.update(update, epoch=1, lr=update / 1000, amount=8.0)
 
 
 def test_a_run_is_logged(tmp_path: Path) -> None:
@@ -230,3 +230,12 @@ def test_one_notice_where_tensorboard_is_missing(
 def test_tensorboard_can_be_left_out(tmp_path: Path) -> None:
     RunLog(tmp_path, tensorboard=False, stream=io.StringIO()).close()
     assert [path.name for path in tmp_path.iterdir()] == ["log.jsonl"]
+
+
+def test_a_perplexity_is_two_to_the_power_of_the_mean_bits() -> None:
+    means = RunningMeans()
+    means.add_perplexity(3 * math.log(2), 2)
+    means.add_perplexity(torch.tensor(5 * math.log(2)), torch.tensor(2))
+    assert means.means()["ppl"] == pytest.approx(2**2)
+    means.add_perplexity(1e9, 1)
+    assert math.isfinite(means.means()["ppl"])

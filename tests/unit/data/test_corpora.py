@@ -1,0 +1,50 @@
+"""Several corpora as one: numbers, names, sizes and keys of utterances, whichever dataset they are of."""
+
+from pathlib import Path
+
+import torch
+
+from auricle.data.corpora import SeveralCorpora
+from auricle.data.dataset import SpeechDataset
+from auricle.data.loader import BatchLoader
+from auricle.dictionary import Dictionary
+from auricle.manifest import read_manifest
+from corpora import write_corpus
+
+
+def several(folder: Path) -> tuple[SeveralCorpora, list[SpeechDataset]]:
+    parts = []
+    for name in ("one", "two"):
+        manifest = read_manifest(write_corpus(folder / name, num_utterances=4) / "train.tsv")
+        labels = [f"A {name[0].upper()}"] * 4
+        parts.append(SpeechDataset(manifest, labels=labels, dictionary=Dictionary(["A", "O", "T"])))
+    return SeveralCorpora([(5, parts[0]), (2, parts[1])]), parts
+
+
+def test_utterances_are_those_of_the_parts(tmp_path: Path) -> None:
+    joined, parts = several(tmp_path)
+    assert len(joined) == 8 and joined.labels == ["A O"] * 4 + ["A T"] * 4
+    for index in range(8):
+        part, number = parts[index // 4], index % 4
+        ours, theirs = joined[index], part[number]
+        assert ours.id == index and torch.equal(ours.samples, theirs.samples)  # type: ignore[union-attr]
+        assert joined.sizes[index] == part.sizes[number] and joined.name(index) == part.name(number)
+
+
+def test_every_utterance_has_the_key_of_its_corpus(tmp_path: Path) -> None:
+    joined, _ = several(tmp_path)
+    loader = BatchLoader(joined, max_tokens=40_000, required_batch_size_multiple=1, pad=True)
+    seen = {}
+    for batch in loader.epoch(1):
+        assert batch.corpus_keys is not None
+        seen |= dict(zip(batch.ids.tolist(), batch.corpus_keys.tolist(), strict=True))
+    assert seen == {index: 5 if index < 4 else 2 for index in range(8)}
+
+
+def test_what_cannot_be_read_leaves_no_key(tmp_path: Path) -> None:
+    joined, _ = several(tmp_path)
+    for path in tmp_path.rglob("*.wav"):
+        path.write_bytes(b"none")
+    batch = joined.collate([joined[0], joined[5]], pad=True, crop_start=lambda *_: 0)
+    assert len(batch) == 0 and batch.corpus_keys is not None and batch.corpus_keys.shape == (0,)
+    assert [item.name for item in batch.set_aside] == [joined.name(0), joined.name(5)]
