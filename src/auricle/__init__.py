@@ -85,14 +85,14 @@ def transcribe(
         auricle.errors.UserError: A file cannot be read (the message names it), or the model is no recogniser.
     """
     from auricle.decode.cut import CutOptions
+    from auricle.decode.pipeline import HearOptions
     from auricle.decode.transcribe import TranscribeOptions
     from auricle.decode.transcribe import transcribe as run
 
     recogniser = load(model) if isinstance(model, str | os.PathLike) else model
     sources = [paths] if isinstance(paths, str | os.PathLike) else paths
-    cutting = CutOptions(chunk_seconds, overlap_seconds)
-    options = TranscribeOptions(batch_seconds=batch_seconds, cutting=cutting, segments=segments)
-    return run(sources, recogniser, options)
+    hearing = HearOptions(batch_seconds, CutOptions(chunk_seconds, overlap_seconds), segments)
+    return run(sources, recogniser, TranscribeOptions(hearing))
 
 
 def __getattr__(name: str) -> str:

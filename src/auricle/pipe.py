@@ -95,7 +95,7 @@ def ahead(source: Iterator[Tensor], limit: int = 64) -> Iterator[tuple[Tensor, b
         limit: So many blocks ahead at most.
 
     Yields:
-        All that came by now, put together, and whether more is there already: then whoever works on it is late.
+        All that came by now, put together, and whether it was several: then whoever works on it is late.
     """
     waiting: queue.Queue[Tensor | BaseException | None] = queue.Queue(limit)
     Thread(target=_read_on, args=(source, waiting), daemon=True).start()

@@ -117,6 +117,7 @@ def command(
     the exit code is then 2.
     """
     from auricle.decode.cut import CutOptions
+    from auricle.decode.pipeline import HearOptions
     from auricle.decode.segments import read_segments
     from auricle.decode.transcribe import TranscribeOptions
 
@@ -128,11 +129,8 @@ def command(
         listen(names, lambda: load_recogniser(model, dictionary, device), *how)
         return
     sink = Sink(names, output_format, output, output_dir)
-    options = TranscribeOptions(
-        batch_seconds=batch_seconds,
-        cutting=CutOptions(chunk_seconds, overlap_seconds),
-        segments=None if segments is None else read_segments(segments),
-    )
+    parts = None if segments is None else read_segments(segments)
+    hearing = HearOptions(batch_seconds, CutOptions(chunk_seconds, overlap_seconds), parts)
     loaded = load_recogniser(model, dictionary, device)
     _check_times(loaded, output_format)
     written = format_options(
@@ -142,7 +140,7 @@ def command(
         max_lines=max_lines,
         max_cue_seconds=max_cue_seconds,
     )
-    broken = _transcribe(Job(names, output_format, written), loaded, options, sink)
+    broken = _transcribe(Job(names, output_format, written), loaded, TranscribeOptions(hearing), sink)
     if broken:
         count = f"{len(broken)} of {len(names)} files could not be read: their names stand above"
         raise UserError(broken[0] if len(names) == 1 else count)
@@ -236,9 +234,9 @@ def _transcribe(job: Job, loaded: "Loaded", options: "TranscribeOptions", sink: 
 
     broken: list[str] = []
     alone = len(job.names) == 1
-    what, total = ("seconds of audio", _seconds(job.names[0])) if alone else ("files", len(job.names))
+    what, total = ("seconds of audio", seconds_of(job.names[0])) if alone else ("files", len(job.names))
     with progress(what, total) as advance:
-        heard = _whole(advance) if alone else (lambda seconds: None)
+        heard = whole_seconds(advance) if alone else (lambda seconds: None)
         results = transcribe_each(_opened(job.names), loaded, options, heard)
         for name, result in zip(job.names, results, strict=True):
             if not isinstance(result, Unreadable):
@@ -257,7 +255,7 @@ def _transcribe(job: Job, loaded: "Loaded", options: "TranscribeOptions", sink: 
     return broken
 
 
-def _whole(advance: Advance) -> Callable[[float], None]:
+def whole_seconds(advance: Advance) -> Callable[[float], None]:
     """Counts whole seconds of what comes in parts of them."""
     heard = 0.0
 
@@ -269,7 +267,7 @@ def _whole(advance: Advance) -> Callable[[float], None]:
     return add
 
 
-def _seconds(name: str) -> int | None:
+def seconds_of(name: str) -> int | None:
     """How long a recording says it is, where it does."""
     from auricle import audio
 

@@ -3,7 +3,7 @@
 import os
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -97,15 +97,21 @@ class Sink:
         if self._files is not None:
             next(self._files)
 
-    def write(self, name: str, transcript: "Transcript", options: "FormatOptions") -> None:
-        """The transcript of the next recording."""
+    def write(
+        self,
+        name: str,
+        transcript: "Transcript",
+        options: "FormatOptions",
+        extra: Mapping[str, object] | None = None,
+    ) -> None:
+        """The transcript of the next recording; `extra` goes into json."""
         from auricle.decode.formats import header, written
         from auricle.files import atomic_write_text
 
         shown = os.fsencode(name).decode(
             errors="replace"
         )  # names on a disk need not be UTF-8; what we write is
-        text = written(shown, transcript, self._format, options)
+        text = written(shown, transcript, self._format, options, extra)
         head = header(self._format)
         if self._files is not None and self._folder is not None:
             atomic_write_text(self._folder / next(self._files), head + text)

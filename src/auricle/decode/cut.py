@@ -159,7 +159,7 @@ class Cutter:
         return piece
 
     def _pause(self) -> int | None:
-        """Where in the buffer to cut, in the middle of a pause; None where it is not time or there is none."""
+        """Where in the buffer to cut, in the middle of a pause; None if it is not time or there is none."""
         eager = self._options.eager
         if not eager and len(self._buffer) <= self._chunk:
             return None

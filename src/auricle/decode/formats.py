@@ -4,7 +4,7 @@ Each escapes what its own grammar takes for something else; times count from the
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal, NamedTuple, get_args
 
@@ -44,7 +44,11 @@ def header(output_format: FormatName) -> str:
 
 
 def written(
-    name: str, transcript: Transcript, output_format: FormatName, options: FormatOptions | None = None
+    name: str,
+    transcript: Transcript,
+    output_format: FormatName,
+    options: FormatOptions | None = None,
+    extra: Mapping[str, object] | None = None,
 ) -> str:
     """One recording's transcript, its lines ended.
 
@@ -53,13 +57,14 @@ def written(
         transcript: What is said.
         output_format: One of `FORMATS`.
         options: How.
+        extra: What json says besides.
     """
     options = options or FormatOptions()
     match output_format:
         case "txt":
             lines = [transcript.text if options.alone else f"{_field(name)}\t{transcript.text}"]
         case "json":
-            lines = [_json(name, transcript, letters=options.letters)]
+            lines = [_json(name, transcript, extra or {}, letters=options.letters)]
         case "srt":
             lines = list(_srt(cues(transcript.words, options.cues)))
         case "vtt":
@@ -73,8 +78,8 @@ def written(
     return "".join(f"{line}\n" for line in lines)
 
 
-def _json(name: str, transcript: Transcript, *, letters: bool) -> str:
-    value = {"path": name, **asdict(transcript)}
+def _json(name: str, transcript: Transcript, extra: Mapping[str, object], *, letters: bool) -> str:
+    value = {"path": name, **asdict(transcript), **extra}
     if not letters:
         for word in value["words"]:
             del word["letters"]
@@ -156,7 +161,7 @@ def _text_grid(transcript: Transcript) -> Iterator[str]:
 
 
 def _tiled(intervals: Sequence[_Interval], end: float) -> list[_Interval]:
-    """Praat wants a tier without gaps: empty intervals between the others; those without length are left out."""
+    """Praat wants no gaps: empty intervals between the others; those without length are left out."""
     tiled: list[_Interval] = []
     at = 0.0
     for interval in intervals:

@@ -1,4 +1,4 @@
-"""What a recogniser makes of pieces of recordings: the one interface of CTC and of sequence-to-sequence models.
+"""What a recogniser makes of pieces: the one interface of CTC and of sequence-to-sequence models.
 
 Legend: T samples, N frames, V units.
 """

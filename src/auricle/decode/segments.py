@@ -11,7 +11,7 @@ Segment = tuple[float, float]
 
 
 def read_segments(path: str | os.PathLike[str]) -> list[Segment]:
-    """Reads `start end` a line, in seconds, separated by white space; what follows is left to the reader's eye.
+    """Reads `start end` a line, in seconds, separated by white space; what follows is a remark.
 
     Raises:
         UserError: The file is missing, a line has another form, or see `check_segments`.
@@ -54,7 +54,7 @@ def check_segments(
             )
         if start < previous:
             raise UserError(
-                f"{name}:{number}: starts at {start:g} s, before {previous:g} s, where the one before it ends: "
+                f"{name}:{number}: starts at {start:g} s, before the one before it ends ({previous:g} s): "
                 "put them in order, without overlap"
             )
         previous = end

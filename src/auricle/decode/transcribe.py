@@ -1,37 +1,22 @@
-"""From audio to text: what `auricle.transcribe` and the command of that name do.
+"""From audio to text: what `auricle.transcribe` and the command of that name do."""
 
-Recordings are read and cut as they come (`auricle.decode.cut`), pieces of several go through the model together,
-and the transcripts come out in order, in memory that depends on neither their number nor their length.
-"""
-
-import logging
-import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import BinaryIO
+
+from torch import Tensor
 
 from auricle import audio
-from auricle.decode.cut import CutOptions, Piece, cut, cut_segments
+from auricle.decode.cut import Piece
 from auricle.decode.hypothesis import PostProcess
-from auricle.decode.listen import (
-    Decode,
-    Listener,
-    Recogniser,
-    Recording,
-    as_heard,
-    listener,
-    suggested_post_process,
-)
-from auricle.decode.segments import Segment, check_segments
+from auricle.decode.listen import Decode, Recogniser, Recording, listener, suggested_post_process
+from auricle.decode.pipeline import HearOptions, Source, hear_each
 from auricle.decode.transcript import Letter, Transcript, Word, transcript
-from auricle.errors import UserError
-from auricle.models.conv import hop
 
 __all__ = [
     "Letter",
     "Recogniser",
-    "Transcript",
     "TranscribeOptions",
+    "Transcript",
     "Unreadable",
     "Word",
     "suggested_post_process",
@@ -39,16 +24,6 @@ __all__ = [
     "transcribe_each",
     "transcript",
 ]
-
-Source = str | os.PathLike[str] | BinaryIO
-
-WINDOW_BATCHES = 4
-"""Pieces are sorted by length within so many batches: little padding, and memory that stays bounded."""
-
-BLOCK_SECONDS = 30.0
-"""Read of a recording at a time."""
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,22 +44,14 @@ class TranscribeOptions:
     """How to transcribe.
 
     Attributes:
-        batch_seconds: Audio that goes through the model at a time, padding included.
-        cutting: How recordings that are longer than a piece are cut.
+        hearing: How recordings go through the model: batches, pieces, segments.
         post_process: How units become words; None for what the dictionary suggests.
         decode: From emissions to hypotheses; None for the best path.
-        segments: The parts of each recording to transcribe, each as if it were a file; None for all of it.
     """
 
-    batch_seconds: float = 60.0
-    cutting: CutOptions = field(default_factory=CutOptions)
+    hearing: HearOptions = field(default_factory=HearOptions)
     post_process: PostProcess | None = None
     decode: Decode | None = None
-    segments: Sequence[Segment] | None = None
-
-    def __post_init__(self) -> None:
-        if self.segments is not None:
-            check_segments(self.segments)
 
 
 def transcribe(
@@ -113,20 +80,21 @@ def transcribe(
 
 
 @dataclass(slots=True)
-class _Progress:
-    """One recording on its way."""
+class _Scribe:
+    """Collects what is said in one recording."""
 
     recording: Recording
+    sample_rate: int
     parts: list[Transcript] = field(default_factory=list)
     seconds: float = 0.0
+
+    def take(self, piece: Piece, answer: Tensor | str) -> None:
+        self.parts += self.recording.add(piece, answer)
+        self.seconds = (piece.start + len(piece.samples)) / self.sample_rate
 
     def result(self) -> Transcript:
         text = " ".join(part.text for part in self.parts if part.text)
         return Transcript(text, [word for part in self.parts for word in part.words], self.seconds)
-
-
-_Step = tuple[_Progress, Piece | audio.AudioError | None]
-"""A piece of a recording, or what ends it: None, or what is wrong."""
 
 
 def transcribe_each(
@@ -151,68 +119,7 @@ def transcribe_each(
     """
     options = options or TranscribeOptions()
     ears = listener(recogniser, options.post_process, options.decode)
-    max_samples = int(options.batch_seconds * ears.encoder.config.sample_rate)
-    steps: list[_Step] = []
-    samples = 0
-    for source in sources:
-        progress = _Progress(ears.recording())
-        for step in _read(source, ears, options):
-            steps.append((progress, step))
-            samples += len(step.samples) if isinstance(step, Piece) else 0
-            if samples >= WINDOW_BATCHES * max_samples:
-                yield from _work(steps, ears, max_samples, on_progress)
-                steps, samples = [], 0
-    yield from _work(steps, ears, max_samples, on_progress)
-
-
-def _read(
-    source: Source, ears: Listener, options: TranscribeOptions
-) -> Iterator[Piece | audio.AudioError | None]:
-    """The pieces of a recording, and then what ends it."""
-    config = ears.encoder.config
-    rate, stride, cutting = config.sample_rate, hop(config.conv_layers), ears.cutting(options.cutting)
-    count = 0
-    try:
-        blocks = audio.stream(source, sample_rate=rate, block_seconds=BLOCK_SECONDS)
-        if options.segments is None:
-            pieces = cut(blocks, cutting, rate, stride)
-        else:
-            pieces = cut_segments(blocks, options.segments, cutting, rate, stride)
-        for piece in pieces:
-            count += len(piece.samples)
-            yield piece
-    except audio.AudioError as error:
-        yield error
-        return
-    except UserError as error:
-        yield audio.AudioError(f"{_name(source)}: {error}")
-        return
-    if ears.encoder.num_frames(count) == 0:
-        logger.warning(
-            "%s: %d samples are too short for a single frame: the transcript is empty", _name(source), count
-        )
-    yield None
-
-
-def _work(
-    steps: Sequence[_Step], ears: Listener, max_samples: int, on_progress: Callable[[float], object]
-) -> Iterator[Transcript | Unreadable]:
-    """Runs the model on all pieces; gives the recordings that end among the steps."""
-    config = ears.encoder.config
-    waveforms = [as_heard(step.samples, config) for _, step in steps if isinstance(step, Piece)]
-    answers = iter(ears.hear(waveforms, max_samples))
-    on_progress(sum(map(len, waveforms)) / config.sample_rate)
-    for progress, step in steps:
-        if isinstance(step, Piece):
-            progress.parts += progress.recording.add(step, next(answers))
-            progress.seconds = (step.start + len(step.samples)) / config.sample_rate
-        elif step is None:
-            yield progress.result()
-        else:
-            yield Unreadable(step, progress.result())
-
-
-def _name(source: Source) -> str:
-    if isinstance(source, str | os.PathLike):
-        return str(source)
-    return str(getattr(source, "name", "audio stream"))
+    rate = ears.encoder.config.sample_rate
+    jobs = ((source, _Scribe(ears.recording(), rate)) for source in sources)
+    for scribe, error in hear_each(jobs, ears, options.hearing, on_progress):
+        yield scribe.result() if error is None else Unreadable(error, scribe.result())

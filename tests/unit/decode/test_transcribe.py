@@ -4,8 +4,9 @@ import pytest
 import soundfile
 
 from auricle.audio import AudioError
-from auricle.decode import transcribe as module
+from auricle.decode import pipeline
 from auricle.decode.hypothesis import Hypothesis, WordSpan
+from auricle.decode.pipeline import HearOptions
 from auricle.decode.transcribe import (
     TranscribeOptions,
     Transcript,
@@ -57,16 +58,16 @@ def test_batches_and_order_change_nothing(clips):
     recogniser = tiny_recogniser()
     alone = [transcribe([clip], recogniser)[0].text for clip in clips]
     for batch_seconds in (0.5, 2.0, 60.0):
-        options = TranscribeOptions(batch_seconds=batch_seconds)
+        options = TranscribeOptions(HearOptions(batch_seconds))
         assert [t.text for t in transcribe(clips, recogniser, options)] == alone
     assert [t.text for t in transcribe(clips[::-1], recogniser)] == alone[::-1]
 
 
 def test_windows_bound_what_is_held(clips, monkeypatch):
-    monkeypatch.setattr(module, "WINDOW_BATCHES", 1)
+    monkeypatch.setattr(pipeline, "WINDOW_BATCHES", 1)
     read = []
     recorded = (read.append(clip) or clip for clip in clips)
-    results = transcribe_each(recorded, tiny_recogniser(), TranscribeOptions(batch_seconds=1.5))
+    results = transcribe_each(recorded, tiny_recogniser(), TranscribeOptions(HearOptions(1.5)))
     next(results)
     assert read == clips[:2]
 
