@@ -78,8 +78,11 @@ class Media:
         if not self.samplerate or not self.channels:
             self._container.close()
             raise MediaError("its sound track does not tell its rate (corrupt?)")
-        seconds = float(track.duration * track.time_base) if track.duration else 0.0
-        self.frames = round(seconds * self.samplerate)
+        own = float(track.duration * track.time_base) if track.duration else 0.0
+        self._promised = round(own * self.samplerate)
+        whole = (self._container.duration or 0) / av.time_base  # of the pictures too
+        self.frames = self._promised or round(whole * self.samplerate)
+        self._count = 0
         self._blocks = self._decode(av.AudioResampler(format="fltp", layout=track.layout, rate=track.rate))
         self._left = np.zeros((0, self.channels), dtype=np.float32)
 
@@ -95,13 +98,16 @@ class Media:
         """The next samples, [T, channels] float32; all that are left where `frames` is -1.
 
         Raises:
-            MediaError: They cannot be decoded.
+            MediaError: They cannot be decoded, or end long before the track says.
         """
         parts, count = [self._left], len(self._left)
         while frames < 0 or count < frames:
             block = next(self._blocks, None)
             if block is None:
+                if self._count < 0.95 * self._promised:
+                    raise MediaError(f"truncated, {self._count} of {self._promised} samples are there")
                 break
+            self._count += len(block)
             parts.append(block)
             count += len(block)
         samples = np.concatenate(parts)

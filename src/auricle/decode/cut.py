@@ -86,10 +86,10 @@ def levels(samples: Tensor, window: int) -> Tensor:
 def silence_threshold(heard: Tensor) -> float:
     """Below which level there is silence, in dB, going by the levels [L] that were heard.
 
-    Between the background (the 10th percentile) and speech (the 95th), nearer to the background; where the
-    two are not apart, whatever is 35 dB below them.
+    Between the background (the 2nd percentile: pauses may be rare) and speech (the 95th), nearer to the
+    background; in any case what is 35 dB below speech; that alone where the two are not apart.
     """
-    floor, peak = torch.quantile(heard, torch.tensor([0.1, 0.95])).tolist()
+    floor, peak = torch.quantile(heard, torch.tensor([0.02, 0.95])).tolist()
     if peak - floor < 10:
         return float(peak - 35)
     return float(max(floor + 0.3 * (peak - floor), peak - 35))
@@ -186,20 +186,26 @@ class Cutter:
         return own < silence_threshold(heard)
 
     def _drop_leading_silence(self) -> None:
-        """Keep a little of a pause that goes on: nothing is said, and the model need not hear it."""
+        """Keep a little of a pause that goes on: nothing is said, and the model need not hear it.
+
+        Nor does it count as heard: after a minute of it, nobody could tell any more what speech is.
+        """
         silent = self._silent(self._buffer)
         lead = int(silent.logical_not().int().argmax()) if not bool(silent.all()) else len(silent)
         surplus = lead * self._window - self._whole_frames(self._options.silence_seconds)
         if self._context == 0 and surplus >= self._hop:
-            self._advance(surplus // self._hop * self._hop, context=0)
+            self._drop(surplus // self._hop * self._hop)
 
     def _advance(self, count: int, *, context: int) -> None:
         """Leave `count` samples behind; the first `context` of the others are then context."""
         past = levels(self._buffer[self._context : count + context], self._window)
         self._history = torch.cat([self._history, past])[-round(HISTORY_SECONDS / WINDOW_SECONDS) :]
-        self._buffer = self._buffer[count:].clone()
-        self._start += count
+        self._drop(count)
         self._context = context
+
+    def _drop(self, count: int) -> None:
+        self._buffer = self._buffer[count:].clone()  # a view would hold on to everything
+        self._start += count
 
     def _whole_frames(self, seconds: float) -> int:
         return round(seconds * self._rate / self._hop) * self._hop

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 from auricle.decode.transcript import Word
 from auricle.errors import UserError
@@ -45,7 +46,7 @@ def cues(words: Sequence[Word], options: CueOptions) -> list[Cue]:
     """The subtitles of words that stand in order of time."""
     groups = _groups(words, options)
     shown = []
-    for group, following in zip(groups, [*groups[1:], []], strict=True):
+    for group, following in zip_longest(groups, groups[1:]):
         start, end = group[0].start_seconds, group[-1].end_seconds
         free = following[0].start_seconds if following else float("inf")
         lines = _balanced([word.text for word in group], options)
