@@ -244,7 +244,7 @@ def _notice_conversions(sound: Sound, name: str, sample_rate: int) -> None:
 
 def _check_whole(count: int, sound: Sound, name: str) -> None:
     """A file may not end before its header says."""
-    # 1 %: the header of an MP3 without a Xing frame is an estimate. Media looks itself, at the track's length.
+    # 1 %: the header of an MP3 without a Xing frame is an estimate. Media looks at its track itself.
     if count < 0.99 * sound.frames and not isinstance(sound, media.Media):
         raise AudioError(f"{name}: truncated, {count} of {sound.frames} samples are there")
 

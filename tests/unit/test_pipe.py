@@ -121,7 +121,7 @@ class Microphone:
     def __init__(self, broken: bool = False) -> None:
         self.broken, self.open = broken, False
 
-    def InputStream(self, *, samplerate, channels, dtype, blocksize, callback):  # noqa: N802
+    def InputStream(self, *, samplerate, channels, dtype, blocksize, callback):
         if self.broken:
             raise self.PortAudioError("no device")
         for number in range(3):

@@ -35,6 +35,9 @@ Floats = npt.NDArray[np.float32]
 SHORTEST_STRETCH_SECONDS = 0.1
 """Of something unknown between words; shorter ones are coughs of the model."""
 
+PAUSE_SECONDS = 0.5
+"""What ends something unknown: between the letters of words there are gaps as well."""
+
 
 @dataclass(frozen=True, slots=True)
 class AlignOptions:
@@ -313,10 +316,16 @@ class _Words:
         return Word(text, max(start_seconds, at), max(end_seconds, at), 0.0)
 
     def stretches(self) -> Iterator[tuple[float, float]]:
-        """Where something unknown is said, short ones left out."""
+        """Where something unknown is said: from pause to pause, short ones left out."""
         edges = np.flatnonzero(np.diff(np.concatenate([[False], self._unknown, [False]]).astype(np.int8)))
+        merged: list[tuple[float, float, int]] = []
         for start, stop in edges.reshape(-1, 2).tolist():
             start_seconds, end_seconds = self._span(start, stop)
+            gap = int(self._path[start])
+            if merged and merged[-1][2] == gap and start_seconds - merged[-1][1] < PAUSE_SECONDS:
+                start_seconds = merged.pop()[0]
+            merged.append((start_seconds, end_seconds, gap))
+        for start_seconds, end_seconds, _ in merged:
             if end_seconds - start_seconds >= SHORTEST_STRETCH_SECONDS:
                 yield start_seconds, end_seconds
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+from itertools import pairwise
 
 import pytest
 
@@ -107,7 +108,7 @@ def test_text_grids_tile_the_recording():
     for intervals in tiers.values():
         assert intervals[0][0] == 0 and intervals[-1][1] == high
         assert all(start < end for start, end, _ in intervals)
-        assert all(a[1] == b[0] for a, b in zip(intervals, intervals[1:], strict=False))
+        assert all(a[1] == b[0] for a, b in pairwise(intervals))
 
 
 @pytest.mark.parametrize("output_format", FORMATS)
