@@ -16,6 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from auricle.decode.confidence import word_probability
 from auricle.decode.cut import Piece
 from auricle.decode.emissions import check_recogniser
 from auricle.decode.hypothesis import PostProcess
@@ -246,7 +247,7 @@ def aligned(
     is_open = np.zeros(len(states[0]), dtype=bool)
     is_open[[2 * gap for gap in spelling.open_gaps]] = True
     unknown = is_open[path] & (anything > track.emissions[:, 0])
-    writer = _Words(track, path, scores, unknown, dictionary, spelling)
+    writer = _Words(track, path, states[0], unknown, dictionary, spelling)
     return Alignment(
         Transcript(" ".join(word.text for word in spelling.words), writer.words(), track.seconds),
         float(scores.mean()) if len(scores) else 0.0,
@@ -275,14 +276,13 @@ class _Words:
         self,
         track: Track,
         path: npt.NDArray[np.int64],
-        scores: Floats,
+        columns: npt.NDArray[np.int64],
         unknown: npt.NDArray[np.bool_],
         dictionary: Dictionary,
         spelling: Spelling,
     ) -> None:
-        self._track, self._path, self._dictionary, self._spelling = track, path, dictionary, spelling
-        self._probabilities = np.exp(scores)
-        self._unknown = unknown
+        self._track, self._path, self._columns = track, path, columns
+        self._unknown, self._dictionary, self._spelling = unknown, dictionary, spelling
 
     def words(self) -> list[Word]:
         """All words of the text."""
@@ -302,9 +302,17 @@ class _Words:
         for unit in range(first, end):
             start, stop = self._frames(2 * unit + 1)
             symbol = self._dictionary[self._spelling.units[unit]]
-            letters.append(Letter(symbol, *self._span(start, stop), self._score(start, stop)))
+            log_probs = self._track.emissions[start:stop, self._columns[2 * unit + 1]]
+            letters.append(Letter(symbol, *self._span(start, stop), float(np.exp(log_probs).mean())))
         start, stop = self._frames(2 * first + 1)[0], self._frames(2 * end - 1)[1]
-        return Word(text, *self._span(start, stop), self._score(start, stop), tuple(letters))
+        return Word(text, *self._span(start, stop), self._sureness(first, end, start, stop), tuple(letters))
+
+    def _sureness(self, first: int, end: int, start: int, stop: int) -> float:
+        """See `auricle.decode.confidence`."""
+        units = self._spelling.units[first:end]
+        frames = self._track.emissions[start:stop]
+        columns = self._columns[2 * first + 1 : 2 * end : 2]
+        return word_probability(frames[:, 0], frames[:, columns], units)
 
     def _unspelled(self, text: str, gap: int, at: float) -> Word:
         """A word that stands for anything has the frames of its gap that are unknown, or none."""
@@ -336,6 +344,3 @@ class _Words:
 
     def _span(self, start: int, stop: int) -> tuple[float, float]:
         return self._track.start_seconds(start), self._track.end_seconds(stop - 1)
-
-    def _score(self, start: int, stop: int) -> float:
-        return float(self._probabilities[start:stop].mean())

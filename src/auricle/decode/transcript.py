@@ -8,13 +8,15 @@ Legend: N frames, V units.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from auricle.decode.hypothesis import Hypothesis, PostProcess
+from auricle.decode.confidence import word_probability
+from auricle.decode.hypothesis import Hypothesis, PostProcess, WordSpan
+from auricle.decode.viterbi import BLANK
 from auricle.dictionary import WORD_END, Dictionary
 from auricle.models.config import Wav2Vec2Config
 from auricle.models.conv import hop
@@ -45,7 +47,9 @@ class Word:
         text: Its letters.
         start_seconds: Where the first frame of its first letter starts.
         end_seconds: Where the frame after the last one of its last letter starts.
-        score: Mean probability of its frames, from 0 to 1.
+        score: The probability that the model gives to its letters in its frames, from 0 to 1 (see
+            `auricle.decode.confidence`). Where a decoder does not tell the letters, the mean probability of
+            the frames.
         letters: Its units, where they are known.
     """
 
@@ -113,14 +117,22 @@ def timed_words(
         dictionary: Of V units.
         post_process: How units became words.
     """
-    spelled: Sequence[tuple[Letter, ...]] = [()] * len(hypothesis.words)
-    if emissions is not None and dictionary is not None:
-        words = _units_of_words(hypothesis, emissions, dictionary, post_process)
-        if len(words) == len(hypothesis.words):  # a lexicon may write words otherwise than letter by letter
-            spelled = [tuple(_letter(run, clock, emissions, dictionary) for run in word) for word in words]
+    words = [
+        Word(text, clock.seconds(span.start), clock.seconds(span.end), span.score)
+        for text, span in zip(hypothesis.words, hypothesis.spans, strict=True)
+    ]
+    if emissions is None or dictionary is None:
+        return words
+    runs = _units_of_words(hypothesis, emissions, dictionary, post_process)
+    if len(runs) != len(words):  # a lexicon may write words otherwise than letter by letter
+        return words
     return [
-        Word(text, clock.seconds(span.start), clock.seconds(span.end), span.score, letters)
-        for text, span, letters in zip(hypothesis.words, hypothesis.spans, spelled, strict=True)
+        replace(
+            word,
+            score=_probability(own, span, emissions),
+            letters=tuple(_letter(run, clock, emissions, dictionary) for run in own),
+        )
+        for word, own, span in zip(words, runs, hypothesis.spans, strict=True)
     ]
 
 
@@ -141,6 +153,12 @@ def _units_of_words(
         others = np.flatnonzero(best[start + 1 :] != unit)
         words[-1].append(_Run(unit, start, start + 1 + int(others[0]) if len(others) else len(best)))
     return [word for word in words if word]
+
+
+def _probability(runs: Sequence[_Run], span: WordSpan, emissions: npt.NDArray[np.float32]) -> float:
+    frames = emissions[span.start : span.end]
+    units = [run.unit for run in runs]
+    return word_probability(frames[:, BLANK], frames[:, units], units)
 
 
 def _letter(run: _Run, clock: Clock, emissions: npt.NDArray[np.float32], dictionary: Dictionary) -> Letter:
