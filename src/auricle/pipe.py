@@ -56,12 +56,14 @@ def blocks(
     size = max(round(block_seconds * form.rate), 1) * width
     resampler = Resampler(form.rate, sample_rate, whole=False)
     data = head + stream.read(size - len(head))
-    while data:
-        following = stream.read(size)
-        samples = resampler(_samples(data[: len(data) // width * width], form), last=not following)
+    while True:
+        # Nothing is read ahead to learn whether this is the last of it: that would come a block late.
+        samples = resampler(_samples(data[: len(data) // width * width], form), last=not data)
         if samples.size:
             yield torch.from_numpy(samples)
-        data = following
+        if not data:
+            return
+        data = stream.read(size)
 
 
 def microphone(sample_rate: int, block_seconds: float) -> Iterator[Tensor]:
