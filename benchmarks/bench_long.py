@@ -177,6 +177,7 @@ def transcribe_short(arguments: argparse.Namespace, clips: Sequence[Clip], folde
     ways = {
         "one_pass": CutOptions(chunk_seconds=WHOLE),
         "at_pauses": CutOptions(),
+        "at_pauses_of_10_seconds": CutOptions(10.0, 2.0),
         "overlapping": CutOptions(silence_seconds=WHOLE),
     }
     rates = {}
