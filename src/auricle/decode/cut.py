@@ -247,6 +247,8 @@ def cut_segments(
                 break
             yield from cutter.finish()
             number, cutter = number + 1, None
+        if number == len(bounds):  # what comes after the last segment is nobody's business
+            return
         at = end
     if cutter is not None and bounds[number][1] - at <= sample_rate * WINDOW_SECONDS:  # rounded, not missing
         yield from cutter.finish()
