@@ -17,7 +17,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 
 # Small modules that know nothing of speech: everyone may import them.
 LEAVES = {"errors", "textfile", "files", "literal"}
-SOUND_AND_TEXT = {"audio", "manifest", "dictionary", "masking"}
+SOUND_AND_TEXT = {"audio", "pipe", "manifest", "dictionary", "masking"}
 NETWORKS = {"models", "losses"}
 MIDDLE = SOUND_AND_TEXT | NETWORKS
 USES = {"data", "decode"}
@@ -30,7 +30,9 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "literal": (set(), set()),
     "textfile": (set(), set()),
     "files": (set(), {"numpy", "torch", "safetensors"}),
-    "audio": (set(), {"numpy", "torch", "soundfile", "soxr"}),
+    "media": (set(), {"numpy", "av"}),
+    "audio": ({"media"}, {"numpy", "torch", "soundfile", "soxr"}),
+    "pipe": ({"audio"}, {"numpy", "torch", "sounddevice"}),
     "manifest": ({"audio"}, {"numpy", "torch", "pyarrow", "fsspec"}),
     "dictionary": (set(), {"numpy", "torch"}),
     "zoo": (set(), set()),

@@ -35,7 +35,7 @@ REST = {
     "tools/": "what made the demo's speech, the golden subset and this tree",
 }
 PIPELINE = (
-    *("__init__", "errors", "textfile", "files", "audio"),
+    *("__init__", "errors", "textfile", "files", "media", "audio", "pipe"),
     *("manifest", "dictionary", "masking", "losses"),
 )
 

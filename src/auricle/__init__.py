@@ -10,7 +10,7 @@ Importing this package is cheap: torch and the rest are imported by the first ca
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, BinaryIO
 
 if TYPE_CHECKING:
@@ -60,14 +60,23 @@ def transcribe(
     model: "PathLike | Recogniser",
     *,
     batch_seconds: float = 60.0,
+    chunk_seconds: float = 30.0,
+    overlap_seconds: float = 4.0,
+    segments: Sequence[tuple[float, float]] | None = None,
 ) -> "list[Transcript]":
     """Turns speech into text, with the time and the score of each word.
+
+    Recordings of any length are read as they are heard: memory does not grow with them.
 
     Args:
         paths: Audio files of any format that libsndfile reads, `archive.zip:offset:length` slices, or
             binary streams. A path alone will do.
         model: What `load` gave, or a path for it.
         batch_seconds: Audio that goes through the model at a time, padding included.
+        chunk_seconds: Longer recordings are heard in pieces of at most this, cut at pauses if there are any.
+        overlap_seconds: What pieces share where there are none.
+        segments: The parts of each recording to transcribe (start and end, in seconds), each as if it were a
+            file of its own; None for all of it.
 
     Returns:
         One transcript a path, in order; an empty one, with a warning, for clips shorter than a frame.
@@ -75,11 +84,15 @@ def transcribe(
     Raises:
         auricle.errors.UserError: A file cannot be read (the message names it), or the model is no recogniser.
     """
+    from auricle.decode.cut import CutOptions
+    from auricle.decode.pipeline import HearOptions
+    from auricle.decode.transcribe import TranscribeOptions
     from auricle.decode.transcribe import transcribe as run
 
     recogniser = load(model) if isinstance(model, str | os.PathLike) else model
     sources = [paths] if isinstance(paths, str | os.PathLike) else paths
-    return run(sources, recogniser, batch_seconds=batch_seconds)
+    hearing = HearOptions(batch_seconds, CutOptions(chunk_seconds, overlap_seconds), segments)
+    return run(sources, recogniser, TranscribeOptions(hearing))
 
 
 def __getattr__(name: str) -> str:

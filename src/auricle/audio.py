@@ -1,6 +1,6 @@
 """From a file to a waveform: read, average channels, resample, normalise.
 
-The only importer of soundfile and soxr.
+The only importer of soundfile and soxr; `media` stands in for libsndfile on what that does not read.
 """
 
 import io
@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 import soundfile
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from auricle import media
 from auricle.errors import UserError
 
 SAMPLE_RATE = 16000
@@ -53,6 +54,25 @@ class Waveform:
     sample_rate: int
 
 
+class Sound(Protocol):
+    """What an open file is asked: a `soundfile.SoundFile` or a `media.Media`."""
+
+    @property
+    def samplerate(self) -> int:
+        """In Hz."""
+
+    @property
+    def channels(self) -> int:
+        """At least 1."""
+
+    @property
+    def frames(self) -> int:
+        """Samples of one channel, as the header says."""
+
+    def read(self, frames: int = -1, dtype: str = "float32", always_2d: bool = True) -> NDArray[np.float32]:
+        """The next samples, [T, channels]; all that are left where `frames` is -1."""
+
+
 @dataclass(frozen=True, slots=True)
 class AudioInfo:
     """What a file's header says: samples in one channel, at the file's own rate in Hz."""
@@ -79,19 +99,55 @@ def read(source: Source, *, sample_rate: int = SAMPLE_RATE) -> Waveform:
     name = _name(source)
     # numpy rather than torch, whose threads would take time from those that train
     with _opened(source) as sound:
-        samples = _decoded(sound, name)
+        _check_length(sound, name)
+        samples = sound.read(dtype="float32", always_2d=True)
+        _check_whole(len(samples), sound, name)
+        _notice_conversions(sound, name, sample_rate)
         file_rate = int(sound.samplerate)
-    if samples.shape[1] > 1:
-        _notice("channels", f"{name} has {samples.shape[1]} channels: averaged, as are those of other files")
-    mono = samples.mean(axis=1) if samples.shape[1] > 1 else samples[:, 0]
-    if not np.isfinite(mono).all():
-        raise AudioError(f"{name}: holds samples that are not finite (NaN or infinity)")
+    mono = _mono(samples, name)
     if file_rate != sample_rate:
-        _notice("rate", f"{name} has {file_rate} Hz: resampled to {sample_rate} Hz, as are other files")
         mono = _resampled(mono, file_rate, sample_rate)
     if mono.size == 0:
         raise AudioError(f"{name}: holds no samples")
     return Waveform(torch.from_numpy(np.ascontiguousarray(mono)), sample_rate)
+
+
+def stream(
+    source: Source, *, sample_rate: int = SAMPLE_RATE, block_seconds: float = 10.0
+) -> Iterator[Tensor]:
+    """Read one file block by block, in memory that does not grow with it.
+
+    A file of one block gives the samples of `read` exactly; the blocks of a longer one, put together, give
+    them to rounding.
+
+    Args:
+        source: As for `read`.
+        sample_rate: The rate to give, in Hz.
+        block_seconds: How much is read at a time.
+
+    Yields:
+        [T] float32, none of them empty.
+
+    Raises:
+        AudioError: As `read`, but only when the reading gets to what is wrong.
+    """
+    name = _name(source)
+    with _opened(source) as sound:
+        _check_length(sound, name)
+        _notice_conversions(sound, name, sample_rate)
+        resampler = Resampler(int(sound.samplerate), sample_rate)
+        size = max(round(block_seconds * sound.samplerate), 1)
+        count, block = 0, _mono(sound.read(size, dtype="float32", always_2d=True), name)
+        while block.size:
+            count += block.size
+            following = _mono(sound.read(size, dtype="float32", always_2d=True), name)
+            resampled = resampler(block, last=not following.size)
+            if resampled.size:
+                yield torch.from_numpy(resampled)
+            block = following
+        _check_whole(count, sound, name)
+    if count == 0:
+        raise AudioError(f"{name}: holds no samples")
 
 
 def info(source: Source) -> AudioInfo:
@@ -131,13 +187,22 @@ def encode(waveform: Waveform) -> tuple[bytes, str]:
 
 
 @contextmanager
-def _opened(source: Source) -> Iterator[soundfile.SoundFile]:
+def _opened(source: Source) -> Iterator[Sound]:
     """Open any source; what goes wrong, here or while the caller reads, becomes an `AudioError`."""
     try:
-        with soundfile.SoundFile(_readable(source)) as sound:
+        with _sound(_readable(source)) as sound:
             yield sound
-    except (soundfile.SoundFileError, OSError, MemoryError) as error:
+    except (soundfile.SoundFileError, media.MediaError, OSError, MemoryError) as error:
         raise AudioError(f"{_name(source)}: {_reason(source, error)}") from None
+
+
+def _sound(readable: str | bytes | BinaryIO) -> "soundfile.SoundFile | media.Media":
+    try:
+        return soundfile.SoundFile(readable)
+    except soundfile.LibsndfileError:
+        if not media.is_media(readable):
+            raise
+        return media.Media(readable)
 
 
 def _readable(source: Source) -> str | bytes | BinaryIO:
@@ -160,17 +225,31 @@ def _readable(source: Source) -> str | bytes | BinaryIO:
         return io.BytesIO(archive.read(length))
 
 
-def _decoded(sound: soundfile.SoundFile, name: str) -> NDArray[np.float32]:
-    """All samples, [T, channels], or an `AudioError` where the file ends before its header says."""
-    _check_length(sound, name)
-    samples: NDArray[np.float32] = sound.read(dtype="float32", always_2d=True)
-    # 1 %: the header of an MP3 without a Xing frame is an estimate
-    if len(samples) < 0.99 * sound.frames:
-        raise AudioError(f"{name}: truncated, {len(samples)} of {sound.frames} samples are there")
-    return samples
+def _mono(samples: NDArray[np.float32], name: str) -> NDArray[np.float32]:
+    """[T, channels] -> [T]."""
+    mono: NDArray[np.float32] = samples.mean(axis=1) if samples.shape[1] > 1 else samples[:, 0]
+    if not np.isfinite(mono).all():
+        raise AudioError(f"{name}: holds samples that are not finite (NaN or infinity)")
+    return mono
 
 
-def _check_length(sound: soundfile.SoundFile, name: str) -> None:
+def _notice_conversions(sound: Sound, name: str, sample_rate: int) -> None:
+    if sound.channels > 1:
+        _notice("channels", f"{name} has {sound.channels} channels: averaged, as are those of other files")
+    if sound.samplerate != sample_rate:
+        _notice(
+            "rate", f"{name} has {sound.samplerate} Hz: resampled to {sample_rate} Hz, as are other files"
+        )
+
+
+def _check_whole(count: int, sound: Sound, name: str) -> None:
+    """A file may not end before its header says."""
+    # 1 %: the header of an MP3 without a Xing frame is an estimate. Media looks at its track itself.
+    if count < 0.99 * sound.frames and not isinstance(sound, media.Media):
+        raise AudioError(f"{name}: truncated, {count} of {sound.frames} samples are there")
+
+
+def _check_length(sound: Sound, name: str) -> None:
     if sound.frames > _LONGEST_HEADER:
         raise AudioError(f"{name}: its header does not say how long it is: encode it again")
 
@@ -180,6 +259,35 @@ def _resampled(samples: NDArray[np.float32], file_rate: int, sample_rate: int) -
 
     resampled: NDArray[np.float32] = soxr.resample(samples, file_rate, sample_rate, quality="HQ")
     return resampled
+
+
+class Resampler:
+    """What `read` does to other rates (soxr, high quality), block by block."""
+
+    def __init__(self, file_rate: int, sample_rate: int, *, whole: bool = True) -> None:
+        """Begin.
+
+        Args:
+            file_rate: Of the blocks, in Hz.
+            sample_rate: To give, in Hz.
+            whole: Resample what comes in a single block in one go, with exactly the samples of `read`.
+        """
+        self._rates = (file_rate, sample_rate)
+        self._whole = whole
+        self._stream: Any = None
+
+    def __call__(self, samples: NDArray[np.float32], *, last: bool) -> NDArray[np.float32]:
+        """What can be told by now, which lags a little behind; with the last block, all the rest."""
+        if self._rates[0] == self._rates[1]:
+            return np.ascontiguousarray(samples)
+        if self._stream is None and last and self._whole:
+            return _resampled(samples, *self._rates)
+        if self._stream is None:
+            import soxr
+
+            self._stream = soxr.ResampleStream(*self._rates, num_channels=1, dtype="float32", quality="HQ")
+        resampled: NDArray[np.float32] = self._stream.resample_chunk(samples, last=last)
+        return resampled
 
 
 def _name(source: Source) -> str:

@@ -168,3 +168,58 @@ def test_encoded_audio_reads_back() -> None:
         data, kind = audio.encode(audio.Waveform(samples, rate))
         assert kind == media_type or "OPUS" not in soundfile.available_subtypes("OGG")
         assert abs(audio.info(io.BytesIO(data)).num_samples - 16000) < 400
+
+
+@pytest.mark.parametrize(("rate", "channels"), [(16000, 1), (44100, 2), (96000, 8), (8000, 1)])
+def test_blocks_give_the_samples_of_the_whole(tmp_path: Path, rate: int, channels: int) -> None:
+    path = sounds.write(tmp_path / "x.wav", rate * 3, rate=rate, channels=channels)
+    whole = audio.read(path).samples
+    blocks = list(audio.stream(path, block_seconds=0.7))
+    assert len(blocks) > 3 and all(len(block) for block in blocks)
+    torch.testing.assert_close(torch.cat(blocks), whole, atol=2e-5, rtol=0)
+    (single,) = audio.stream(path, block_seconds=10)
+    assert torch.equal(single, whole)
+
+
+def test_blocks_before_what_is_wrong_are_given(tmp_path: Path) -> None:
+    samples = sounds.noise(48000)
+    samples[40000] = np.nan
+    soundfile.write(tmp_path / "nan.wav", samples, 16000, subtype="FLOAT")
+    stream = audio.stream(tmp_path / "nan.wav", block_seconds=1)
+    assert len(next(stream)) == 16000
+    with pytest.raises(audio.AudioError, match="not finite"):
+        list(stream)
+    flac = sounds.write(tmp_path / "cut.flac", 160_000)
+    flac.write_bytes(flac.read_bytes()[: flac.stat().st_size // 2])
+    with pytest.raises(audio.AudioError, match=r"cut\.flac"):
+        list(audio.stream(flac, block_seconds=1))
+
+
+def test_a_stream_of_nothing_is_named(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "none.wav", np.zeros(0, dtype=np.float32), 16000)
+    (tmp_path / "empty.wav").write_bytes(b"")
+    for name, reason in (("none", "holds no samples"), ("empty", "empty file"), ("gone", "no such file")):
+        with pytest.raises(audio.AudioError, match=rf"{name}\.wav: {reason}"):
+            list(audio.stream(tmp_path / f"{name}.wav"))
+
+
+def test_blocks_are_read_one_at_a_time(tmp_path: Path) -> None:
+    """A file of which only a tenth was asked for is not read to its end."""
+
+    class Counted(io.BytesIO):
+        furthest = 0
+
+        def readinto(self, buffer: bytearray) -> int:  # type: ignore[override]
+            count = super().readinto(buffer)
+            self.furthest = max(self.furthest, self.tell())
+            return count
+
+        def read(self, size: int | None = -1) -> bytes:
+            data = super().read(size)
+            self.furthest = max(self.furthest, self.tell())
+            return data
+
+    data = sounds.write(tmp_path / "x.wav", 1_600_000).read_bytes()
+    source = Counted(data)
+    next(audio.stream(source, block_seconds=5))
+    assert 0 < source.furthest < len(data) / 5

@@ -38,6 +38,7 @@ VERBS: dict[str, Verb] = {
     "evaluate": Verb("evaluate", "Decode a labelled subset and measure its error rates.", stray=True),
     "infer": Verb("evaluate", "Another name for evaluate.", stray=True),
     "transcribe": Verb("transcribe", "Turn audio files, folders or standard input into text."),
+    "align": Verb("align", "Find out when each word of a known text is said."),
     "featurize": Verb("featurize", "Write what a model's layers make of audio: HDF5, npy, Parquet."),
     "tokenize": Verb("tokenize", "Write audio as the codes of a model's quantizer, and their dictionary."),
     "convert": Verb("convert", "Write a checkpoint in the format of fairseq, Hugging Face or this package."),

@@ -1,103 +1,195 @@
 """``auricle transcribe``: audio in, text out."""
 
-import io
-import json
 import os
+import shutil
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, replace
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, BinaryIO, Literal
+from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
 from auricle.cli.device import pick_device
 from auricle.cli.options import MODEL, DeviceOption, DictionaryOption
-from auricle.cli.output import check_writable
-from auricle.cli.progress import progress
+from auricle.cli.progress import Advance, progress
+from auricle.cli.transcripts import (
+    STDIN,
+    Format,
+    FormatName,
+    Letters,
+    MaxChars,
+    MaxCueSeconds,
+    MaxLines,
+    Output,
+    OutputDir,
+    Sink,
+    format_options,
+)
 from auricle.errors import UserError
 
 if TYPE_CHECKING:
-    from auricle.decode.transcribe import Transcript, Unreadable
+    from auricle.convert.load import Loaded
+    from auricle.decode.formats import FormatOptions
+    from auricle.decode.transcribe import TranscribeOptions
 
 # fmt: off
 EXTENSIONS = frozenset([
     ".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".snd", ".w64",
-    ".rf64", ".caf", ".sph", ".nist",
+    ".rf64", ".caf", ".sph", ".nist", ".m4a", ".aac", ".mp4", ".mov", ".mkv", ".webm",
 ])
 # fmt: on
 """What is taken from a folder; a file named by itself may have any."""
 
-STDIN = "-"
-
-FormatName = Literal["txt", "json"]
-
 Paths = Annotated[
-    list[str],
+    list[str] | None,
     typer.Argument(
         metavar="PATH",
         help="Audio files, folders (with all below), archive.zip:offset:length, or - for standard input.",
         show_default=False,
     ),
 ]
-Format = Annotated[
-    FormatName,
-    typer.Option(
-        "--format",
-        help="txt: a line a file, after its path and a tab where there are several. "
-        "json: an object a line, with the times and scores of the words.",
-    ),
-]
-Output = Annotated[
-    Path | None,
-    typer.Option("--output", "-o", help="A file to write, in place of standard output.", show_default=False),
-]
 BatchSeconds = Annotated[
     float, typer.Option(min=1.0, help="Audio that goes through the model at a time, padding included.")
 ]
+ChunkSeconds = Annotated[
+    float,
+    typer.Option(
+        min=1.0,
+        help="Longer recordings are heard in pieces of at most this, cut at pauses where there are any.",
+    ),
+]
+OverlapSeconds = Annotated[
+    float, typer.Option(min=0.0, help="What two pieces share where there is no pause.")
+]
+Segments = Annotated[
+    Path | None,
+    typer.Option(
+        help="A file of lines 'start end', in seconds: the parts to transcribe, each as if it were a file.",
+        show_default=False,
+    ),
+]
+LiveOption = Annotated[
+    bool,
+    typer.Option(
+        "--live",
+        help="Write what is said while it is said: from a pipe (-: raw samples or WAV), without PATH from "
+        "the microphone. A line of text whenever the speaker pauses; --format json has partial results too.",
+    ),
+]
+RawRate = Annotated[int, typer.Option(min=1000, help="--live: Hz of raw 16-bit samples on standard input.")]
+StepSeconds = Annotated[float, typer.Option(min=0.05, help="--live: how often to look for something new.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What to write of which recordings."""
+
+    names: Sequence[str]
+    output_format: FormatName
+    options: "FormatOptions"
 
 
 def command(
-    paths: Paths,
-    model: Annotated[Path, MODEL],
+    paths: Paths = None,
+    model: Annotated[Path, MODEL] = ...,  # type: ignore[assignment]  # typer's way to say that it is needed
     dictionary: DictionaryOption = None,
     output_format: Format = "txt",
     output: Output = None,
+    output_dir: OutputDir = None,
+    letters: Letters = False,
+    chunk_seconds: ChunkSeconds = 30.0,
+    overlap_seconds: OverlapSeconds = 4.0,
+    segments: Segments = None,
+    max_chars: MaxChars = 42,
+    max_lines: MaxLines = 2,
+    max_cue_seconds: MaxCueSeconds = 7.0,
+    live: LiveOption = False,
+    raw_rate: RawRate = 16000,
+    step_seconds: StepSeconds = 0.5,
     batch_seconds: BatchSeconds = 60.0,
     device: DeviceOption = None,
 ) -> None:
-    """Turn audio into text: any format that libsndfile reads, at any rate.
+    """Turn audio into text: any format that libsndfile reads (and video, with PyAV), any rate, any length.
 
     A file that cannot be read is named on standard error, and the others are transcribed all the same;
     the exit code is then 2.
     """
-    from auricle.convert.load import load
-    from auricle.decode.transcribe import transcribe_each
-    from auricle.dictionary import Dictionary
-    from auricle.files import atomic_write_text
+    from auricle.decode.cut import CutOptions
+    from auricle.decode.pipeline import HearOptions
+    from auricle.decode.segments import read_segments
+    from auricle.decode.transcribe import TranscribeOptions
 
-    names = find_audio(paths)
-    if output is not None:
-        check_writable(output.parent)
-    loaded = load(model, map_location=pick_device(device))
-    if dictionary is not None:
-        given = Dictionary.load(dictionary)
-        if loaded.dictionary is not None:
-            advice = "leave --dictionary out to go by the model's"
-            given.check_same(loaded.dictionary, str(dictionary), advice)
-        loaded = replace(loaded, dictionary=given)
-    results = transcribe_each(_opened(names), loaded, batch_seconds=batch_seconds)
-    broken: list[str] = []
-    lines: list[str] = []
-    for line in _lines(names, results, output_format, broken):
-        if output is None:
-            print(line, flush=True)
-        lines.append(line)
-    if output is not None:
-        atomic_write_text(output, "".join(f"{line}\n" for line in lines))
+    names = _names(paths, live=live, segments=segments)
+    if live:
+        from auricle.cli.live import listen
+
+        how = (output_format, output or output_dir, raw_rate, step_seconds)
+        listen(names, lambda: load_recogniser(model, dictionary, device), *how)
+        return
+    sink = Sink(names, output_format, output, output_dir)
+    parts = None if segments is None else read_segments(segments)
+    hearing = HearOptions(batch_seconds, CutOptions(chunk_seconds, overlap_seconds), parts)
+    loaded = load_recogniser(model, dictionary, device)
+    _check_times(loaded, output_format)
+    written = format_options(
+        letters=letters,
+        alone=len(names) == 1 or output_dir is not None,
+        max_chars=max_chars,
+        max_lines=max_lines,
+        max_cue_seconds=max_cue_seconds,
+    )
+    broken = _transcribe(Job(names, output_format, written), loaded, TranscribeOptions(hearing), sink)
     if broken:
         count = f"{len(broken)} of {len(names)} files could not be read: their names stand above"
         raise UserError(broken[0] if len(names) == 1 else count)
+
+
+def load_recogniser(model: Path, dictionary: Path | None, device: str | None) -> "Loaded":
+    """A model and the dictionary that goes with it.
+
+    Raises:
+        UserError: It cannot be read, or the dictionary given is another one than the model's.
+    """
+    from auricle.convert.load import load
+    from auricle.dictionary import Dictionary
+
+    loaded = load(model, map_location=pick_device(device))
+    if dictionary is None:
+        return loaded
+    given = Dictionary.load(dictionary)
+    if loaded.dictionary is not None:
+        advice = "leave --dictionary out to go by the model's"
+        given.check_same(loaded.dictionary, str(dictionary), advice)
+    return replace(loaded, dictionary=given)
+
+
+def _names(paths: Sequence[str] | None, *, live: bool, segments: Path | None) -> list[str]:
+    """The recordings, after a look at what does not go together."""
+    if live:
+        if segments is not None or (paths and list(paths) != [STDIN]):
+            raise UserError(
+                "--live listens to a pipe (auricle transcribe - --live) or, without PATH, the microphone"
+            )
+        return list(paths or [])
+    if not paths:
+        raise UserError("no audio: name files or folders, or - for standard input")
+    names = find_audio(paths)
+    if segments is not None and len(names) > 1:
+        raise UserError(f"--segments are parts of one recording, and there are {len(names)}")
+    return names
+
+
+def _check_times(loaded: "Loaded", output_format: FormatName) -> None:
+    from auricle.decode.formats import TIMED
+    from auricle.models.seq2seq import Wav2Vec2Seq2Seq
+
+    if output_format in TIMED and isinstance(loaded.model, Wav2Vec2Seq2Seq):
+        raise UserError(
+            f"this model writes letter by letter and tells no times, which {output_format} is made of: "
+            "choose --format txt or json, or a model fine-tuned with CTC"
+        )
 
 
 def find_audio(paths: Sequence[str]) -> list[str]:
@@ -123,33 +215,66 @@ def _is_audio(file: Path) -> bool:
 
 
 def _opened(names: Iterable[str]) -> Iterator[str | BinaryIO]:
-    """Paths as they are, standard input as its bytes (libsndfile has to seek)."""
+    """Paths as they are, standard input as what libsndfile can seek in: a pipe is put on disk first."""
     for name in names:
-        yield io.BytesIO(sys.stdin.buffer.read()) if name == STDIN else name
+        if name != STDIN:
+            yield name
+        elif sys.stdin.buffer.seekable():
+            yield sys.stdin.buffer
+        else:
+            with tempfile.TemporaryFile() as spooled:
+                shutil.copyfileobj(sys.stdin.buffer, spooled)
+                spooled.seek(0)
+                yield spooled
 
 
-def _lines(
-    names: Sequence[str],
-    results: "Iterable[Transcript | Unreadable]",
-    output_format: FormatName,
-    broken: list[str],
-) -> Iterator[str]:
-    """A line for each transcript; what could not be read goes to `broken`, and is named at once."""
-    from auricle.decode.transcribe import Unreadable
+def _transcribe(job: Job, loaded: "Loaded", options: "TranscribeOptions", sink: Sink) -> list[str]:
+    """Writes a transcript for each recording; gives what is wrong with those that cannot be read."""
+    from auricle.decode.transcribe import Unreadable, transcribe_each
 
-    with progress("files", len(names)) as advance:
-        for name, result in zip(names, results, strict=True):
+    broken: list[str] = []
+    alone = len(job.names) == 1
+    what, total = ("seconds of audio", seconds_of(job.names[0])) if alone else ("files", len(job.names))
+    with progress(what, total) as advance:
+        heard = whole_seconds(advance) if alone else (lambda seconds: None)
+        results = transcribe_each(_opened(job.names), loaded, options, heard)
+        for name, result in zip(job.names, results, strict=True):
             if not isinstance(result, Unreadable):
-                yield _line(name, result, output_format, alone=len(names) == 1)
+                sink.write(name, result, job.options)
             else:
                 broken.append(str(result.error))
-                if len(names) > 1:
+                if result.heard.text:
+                    sink.write(name, result.heard, job.options)
+                else:
+                    sink.skip()
+                if not alone:
                     print(f"auricle: {result.error}", file=sys.stderr)
-            advance()
+            if not alone:
+                advance()
+    sink.close()
+    return broken
 
 
-def _line(name: str, transcript: "Transcript", output_format: FormatName, *, alone: bool) -> str:
-    path = os.fsencode(name).decode(errors="replace")  # names on a disk need not be UTF-8; what we write is
-    if output_format == "json":
-        return json.dumps({"path": path, **asdict(transcript)}, ensure_ascii=False)
-    return transcript.text if alone else f"{path}\t{transcript.text}"
+def whole_seconds(advance: Advance) -> Callable[[float], None]:
+    """Counts whole seconds of what comes in parts of them."""
+    heard = 0.0
+
+    def add(seconds: float) -> None:
+        nonlocal heard
+        before, heard = int(heard), heard + seconds
+        advance(int(heard) - before)
+
+    return add
+
+
+def seconds_of(name: str) -> int | None:
+    """How long a recording says it is, where it does."""
+    from auricle import audio
+
+    if name == STDIN:
+        return None
+    try:
+        header = audio.info(name)
+    except audio.AudioError:
+        return None
+    return round(header.num_samples / header.sample_rate)

@@ -40,8 +40,8 @@ def check_recogniser(model: nn.Module, dictionary: Dictionary | None) -> tuple[W
     """
     if isinstance(model, Wav2Vec2Seq2Seq):
         raise UserError(
-            "this recogniser writes letters one by one, which this decoder cannot follow: call"
-            " auricle.decode.seq2seq.search (docs/text-models.md), or fine-tune with CTC"
+            "this recogniser writes letters one by one and tells no times, which is needed here: use"
+            " `auricle transcribe` or auricle.decode.seq2seq.search, or fine-tune with CTC"
         )
     if not isinstance(model, Wav2Vec2CTC):
         raise UserError(

@@ -1,179 +1,125 @@
 """From audio to text: what `auricle.transcribe` and the command of that name do."""
 
-import logging
-import os
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import BinaryIO, Protocol
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from auricle import audio
-from auricle.decode.emissions import check_recogniser, emit, length_batches, pad
-from auricle.decode.hypothesis import Hypothesis, PostProcess
-from auricle.decode.viterbi import viterbi
-from auricle.dictionary import WORD_END, Dictionary
-from auricle.models.config import Wav2Vec2Config
-from auricle.models.conv import hop
-from auricle.models.ctc import Wav2Vec2CTC
+from auricle.decode.cut import Piece
+from auricle.decode.hypothesis import PostProcess
+from auricle.decode.listen import Decode, Recogniser, Recording, listener, suggested_post_process
+from auricle.decode.pipeline import HearOptions, Source, hear_each
+from auricle.decode.transcript import Letter, Transcript, Word, transcript
 
-Source = str | os.PathLike[str] | BinaryIO
-
-WINDOW_BATCHES = 4
-"""Clips are sorted by length within so many batches: little padding, and memory that stays bounded."""
-
-logger = logging.getLogger(__name__)
-
-
-class Recogniser(Protocol):
-    """What `auricle.load` gives, as far as this module looks at it."""
-
-    @property
-    def model(self) -> nn.Module:
-        """A `Wav2Vec2CTC`."""
-
-    @property
-    def dictionary(self) -> Dictionary | None:
-        """Of the symbols that the model writes."""
-
-
-@dataclass(frozen=True, slots=True)
-class Word:
-    """A word and when it is said.
-
-    Attributes:
-        text: Its letters.
-        start_seconds: Where the first frame of its first letter starts.
-        end_seconds: Where the frame after the last one of its last letter starts.
-        score: Mean probability of its frames, from 0 to 1.
-    """
-
-    text: str
-    start_seconds: float
-    end_seconds: float
-    score: float
-
-
-@dataclass(frozen=True, slots=True)
-class Transcript:
-    """What is said in one clip."""
-
-    text: str
-    words: list[Word]
+__all__ = [
+    "Letter",
+    "Recogniser",
+    "TranscribeOptions",
+    "Transcript",
+    "Unreadable",
+    "Word",
+    "suggested_post_process",
+    "transcribe",
+    "transcribe_each",
+    "transcript",
+]
 
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """Stands in the place of a clip that could not be read."""
+    """Stands in the place of a recording that could not be read.
+
+    Attributes:
+        error: What is wrong with it.
+        heard: What is said before that place.
+    """
 
     error: audio.AudioError
+    heard: Transcript = field(default_factory=lambda: Transcript("", []))
+
+
+@dataclass(frozen=True, slots=True)
+class TranscribeOptions:
+    """How to transcribe.
+
+    Attributes:
+        hearing: How recordings go through the model: batches, pieces, segments.
+        post_process: How units become words; None for what the dictionary suggests.
+        decode: From emissions to hypotheses; None for the best path.
+    """
+
+    hearing: HearOptions = field(default_factory=HearOptions)
+    post_process: PostProcess | None = None
+    decode: Decode | None = None
 
 
 def transcribe(
-    sources: Iterable[Source],
-    recogniser: Recogniser,
-    *,
-    batch_seconds: float = 60.0,
-    post_process: PostProcess | None = None,
+    sources: Iterable[Source], recogniser: Recogniser, options: TranscribeOptions | None = None
 ) -> list[Transcript]:
-    """Transcribes all clips, or raises.
+    """Transcribes all recordings, or raises.
 
     Args:
         sources: Paths, `archive.zip:offset:length` slices, binary streams.
         recogniser: What `auricle.load` gave.
-        batch_seconds: Audio that goes through the model at a time, padding included.
-        post_process: How units become words; None for what the dictionary suggests.
+        options: How.
 
     Returns:
         One transcript a source, in order.
 
     Raises:
-        AudioError: A clip cannot be read.
+        AudioError: A recording cannot be read.
         UserError: The recogniser is none, or damaged.
     """
     transcripts = []
-    for result in transcribe_each(
-        sources, recogniser, batch_seconds=batch_seconds, post_process=post_process
-    ):
+    for result in transcribe_each(sources, recogniser, options):
         if isinstance(result, Unreadable):
             raise result.error
         transcripts.append(result)
     return transcripts
 
 
+@dataclass(slots=True)
+class _Scribe:
+    """Collects what is said in one recording."""
+
+    recording: Recording
+    sample_rate: int
+    parts: list[Transcript] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def take(self, piece: Piece, answer: Tensor | str) -> None:
+        self.parts += self.recording.add(piece, answer)
+        self.seconds = (piece.start + len(piece.samples)) / self.sample_rate
+
+    def result(self) -> Transcript:
+        text = " ".join(part.text for part in self.parts if part.text)
+        return Transcript(text, [word for part in self.parts for word in part.words], self.seconds)
+
+
 def transcribe_each(
     sources: Iterable[Source],
     recogniser: Recogniser,
-    *,
-    batch_seconds: float = 60.0,
-    post_process: PostProcess | None = None,
+    options: TranscribeOptions | None = None,
+    on_progress: Callable[[float], object] = lambda seconds: None,
 ) -> Iterator[Transcript | Unreadable]:
-    """Transcribes clips as they come, one result a source, in order; an unreadable clip stops nothing."""
-    model, dictionary = check_recogniser(recogniser.model, recogniser.dictionary)
-    if post_process is None:
-        post_process = suggested_post_process(dictionary)
-    max_samples = int(batch_seconds * model.config.sample_rate)
-    window: list[Tensor | Unreadable] = []
-    samples = 0
-    for source in sources:
-        clip = _read(source, model)
-        window.append(clip)
-        samples += len(clip) if isinstance(clip, Tensor) else 0
-        if samples >= WINDOW_BATCHES * max_samples:
-            yield from _transcribe_window(window, model, dictionary, max_samples, post_process)
-            window, samples = [], 0
-    yield from _transcribe_window(window, model, dictionary, max_samples, post_process)
+    """Transcribes recordings as they come, in order; an unreadable one stops nothing.
 
+    Args:
+        sources: See `transcribe`.
+        recogniser: What `auricle.load` gave.
+        options: How.
+        on_progress: Called with the seconds of audio that went through the model since the last call.
 
-def suggested_post_process(dictionary: Dictionary) -> PostProcess:
-    """How units become words: a dictionary without `|` holds phonemes or whole words, which stay apart."""
-    return "letter" if WORD_END in dictionary else "none"
+    Yields:
+        One result a source.
 
-
-def _read(source: Source, model: Wav2Vec2CTC) -> Tensor | Unreadable:
-    """Samples [T] float32 as the model wants them."""
-    config = model.config
-    try:
-        samples = audio.read(source, sample_rate=config.sample_rate).samples
-    except audio.AudioError as error:
-        return Unreadable(error)
-    if model.encoder.num_frames(len(samples)) == 0:
-        logger.warning(
-            "%s: %d samples are too short for a single frame: the transcript is empty",
-            _name(source),
-            len(samples),
-        )
-    return audio.normalize(samples) if config.normalize else samples
-
-
-def _transcribe_window(
-    window: list[Tensor | Unreadable],
-    model: Wav2Vec2CTC,
-    dictionary: Dictionary,
-    max_samples: int,
-    post_process: PostProcess,
-) -> Iterator[Transcript | Unreadable]:
-    results: list[Transcript | Unreadable | None] = [x if isinstance(x, Unreadable) else None for x in window]
-    clips = [(position, clip) for position, clip in enumerate(window) if isinstance(clip, Tensor)]
-    for batch in length_batches([len(clip) for _, clip in clips], max_samples):
-        emissions = emit(model, *pad([clips[i][1] for i in batch]))
-        hypotheses = viterbi(emissions.log_probs, emissions.lengths, dictionary, post_process=post_process)
-        for i, hypothesis in zip(batch, hypotheses, strict=True):
-            results[clips[i][0]] = transcript(hypothesis, model.config.encoder)
-    yield from (result for result in results if result is not None)
-
-
-def transcript(hypothesis: Hypothesis, config: Wav2Vec2Config) -> Transcript:
-    """Gives words their times: frame i starts at sample i times the stride of the convolutions."""
-    stride, rate = hop(config.conv_layers), config.sample_rate
-    words = [
-        Word(text, span.start * stride / rate, span.end * stride / rate, span.score)
-        for text, span in zip(hypothesis.words, hypothesis.spans, strict=True)
-    ]
-    return Transcript(hypothesis.text, words)
-
-
-def _name(source: Source) -> str:
-    if isinstance(source, str | os.PathLike):
-        return str(source)
-    return str(getattr(source, "name", "audio stream"))
+    Raises:
+        UserError: The recogniser is none, or damaged.
+    """
+    options = options or TranscribeOptions()
+    ears = listener(recogniser, options.post_process, options.decode)
+    rate = ears.encoder.config.sample_rate
+    jobs = ((source, _Scribe(ears.recording(), rate)) for source in sources)
+    for scribe, error in hear_each(jobs, ears, options.hearing, on_progress):
+        yield scribe.result() if error is None else Unreadable(error, scribe.result())

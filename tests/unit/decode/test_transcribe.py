@@ -4,9 +4,11 @@ import pytest
 import soundfile
 
 from auricle.audio import AudioError
-from auricle.decode import transcribe as module
+from auricle.decode import pipeline
 from auricle.decode.hypothesis import Hypothesis, WordSpan
+from auricle.decode.pipeline import HearOptions
 from auricle.decode.transcribe import (
+    TranscribeOptions,
     Transcript,
     Unreadable,
     Word,
@@ -56,20 +58,18 @@ def test_batches_and_order_change_nothing(clips):
     recogniser = tiny_recogniser()
     alone = [transcribe([clip], recogniser)[0].text for clip in clips]
     for batch_seconds in (0.5, 2.0, 60.0):
-        assert [t.text for t in transcribe(clips, recogniser, batch_seconds=batch_seconds)] == alone
+        options = TranscribeOptions(HearOptions(batch_seconds))
+        assert [t.text for t in transcribe(clips, recogniser, options)] == alone
     assert [t.text for t in transcribe(clips[::-1], recogniser)] == alone[::-1]
 
 
 def test_windows_bound_what_is_held(clips, monkeypatch):
-    monkeypatch.setattr(module, "WINDOW_BATCHES", 1)
+    monkeypatch.setattr(pipeline, "WINDOW_BATCHES", 1)
     read = []
-    monkeypatch.setattr(module, "_read", lambda source, model: read.append(source) or original(source, model))
-    results = transcribe_each(iter(clips), tiny_recogniser(), batch_seconds=1.5)
+    recorded = (read.append(clip) or clip for clip in clips)
+    results = transcribe_each(recorded, tiny_recogniser(), TranscribeOptions(HearOptions(1.5)))
     next(results)
     assert read == clips[:2]
-
-
-original = module._read
 
 
 def test_loudness_matters_only_where_the_model_does_not_normalise(tmp_path):
