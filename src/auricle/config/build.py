@@ -33,6 +33,7 @@ from auricle.models.wav2vec import Wav2Vec
 from auricle.models.wav2vec2 import Wav2Vec2, Wav2Vec2Pretraining
 from auricle.train.draws import Draws, SeededDraws
 from auricle.train.loop import LoopOptions, Trainer
+from auricle.train.machine import cap_threads
 from auricle.train.objective import CTCObjective, Objective, PredictionObjective, PretrainingObjective
 from auricle.train.optim import Adam
 from auricle.train.schedule import Cosine, Fixed, InverseSqrt, PolynomialDecay, Schedule, TriStage
@@ -59,7 +60,9 @@ def build_run(recipe: Recipe, *, draws: Draws | None = None) -> Trainer:
     folder = Path(recipe.checkpoint.save_dir).expanduser()
     dictionary = read_dictionary(recipe) if isinstance(model_keys, FineTuningKeys) else None
     torch.manual_seed(recipe.common.seed)
-    model = initial_model(recipe, dictionary).to(_device(recipe))
+    device = device_of(recipe)
+    cap_threads(device, recipe.dataset.num_workers)
+    model = initial_model(recipe, dictionary).to(device)
     accumulated = _workers_to_simulate(recipe)
     train = _loader(recipe, model, dictionary, recipe.dataset.train_subset, train=True)
     valid = {
@@ -298,7 +301,8 @@ def _precision(recipe: Recipe, device: torch.device) -> Precision:
     return "fp16"
 
 
-def _device(recipe: Recipe) -> torch.device:
+def device_of(recipe: Recipe) -> torch.device:
+    """Where a recipe trains on this machine."""
     device = torch.device("cuda" if torch.cuda.is_available() and not recipe.common.cpu else "cpu")
     if recipe.common.tpu:
         _log.info("common.tpu=true: this version trains on %s", device.type)

@@ -1,4 +1,4 @@
-"""Every key there is, with its type, its default and its meaning, for `auricle train --help-keys`."""
+"""Every key there is, with its type, its default and its meaning, for `auricle train --help`."""
 
 from auricle.config.fields import MISSING, Key, keys_of, type_name
 from auricle.config.schema import GROUPS
@@ -11,7 +11,8 @@ def key_listing() -> str:
         for variant, kind in kinds.items():
             heading = f"{group}, with _name={variant}" if variant else group
             summary = (kind.__doc__ or "").strip().splitlines()[0]
-            lines = [f"  {group}.{key.name}  ({_type_and_default(key)})  {key.about}" for key in _shown(kind)]
+            shown = sorted(_shown(kind), key=lambda key: key.inert)  # what has an effect comes first
+            lines = [f"  {group}.{key.name}  ({_type_and_default(key)})  {key.about}" for key in shown]
             sections.append("\n".join([f"{heading}: {summary}", *lines]))
     return "\n\n".join(sections)
 
