@@ -1,6 +1,7 @@
 """From a recipe to the objects of a run: data, schedule, optimizer, loop (the model: `build_model.py`)."""
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -27,18 +28,20 @@ from auricle.files import atomic_write_text
 from auricle.manifest import read_labels, read_manifest
 from auricle.models.build import Model
 from auricle.models.config import Wav2Vec2Config
+from auricle.models.cost import cost_of
 from auricle.models.ctc import Wav2Vec2CTC
 from auricle.models.seq2seq import Wav2Vec2Seq2Seq
 from auricle.models.wav2vec import Wav2Vec
 from auricle.models.wav2vec2 import Wav2Vec2, Wav2Vec2Pretraining
 from auricle.train.draws import Draws, SeededDraws
 from auricle.train.loop import LoopOptions, Trainer
-from auricle.train.machine import cap_threads
+from auricle.train.machine import cap_threads, matmul_flops
 from auricle.train.objective import CTCObjective, Objective, PredictionObjective, PretrainingObjective
 from auricle.train.optim import Adam
 from auricle.train.schedule import Cosine, Fixed, InverseSqrt, PolynomialDecay, Schedule, TriStage
 from auricle.train.seq2seq import Seq2SeqObjective
-from auricle.train.step import LossScale, Precision, Step
+from auricle.train.step import DTYPES, LossScale, Precision, Step
+from auricle.train.watch import watcher_of
 
 _log = logging.getLogger(__name__)
 
@@ -71,6 +74,7 @@ def build_run(recipe: Recipe, *, draws: Draws | None = None) -> Trainer:
     for subset, loader in {recipe.dataset.train_subset: train, **valid}.items():
         _report_set_aside(folder, subset, loader)
     return Trainer(
+        watcher=watcher_of(model.config, _device_seconds(model, device, _precision(recipe, device))),
         folder=folder,
         model=model,
         dictionary=dictionary,
@@ -273,6 +277,18 @@ def _weight_of_quantizer(keys: ContrastiveKeys, model: Wav2Vec) -> tuple[float, 
     if len(weights) > 1:
         raise UserError(f"criterion.loss_weights={list(weights)}: the model has one penalty at most")
     return weights if model.vector_quantizer is not None else ()
+
+
+def _device_seconds(
+    model: Model, device: torch.device, precision: Precision
+) -> Callable[[int, int], float] | None:
+    """What a batch of (rows, samples) would take the device at the speed of a matrix product."""
+    cost = cost_of(model.config)
+    if cost is None:
+        return None
+    # on a CPU float32 products are the fastest there are; 16 bits often are not
+    speed = matmul_flops(device, torch.float32 if device.type == "cpu" else DTYPES[precision], 0.1)
+    return lambda rows, samples: cost.training_flops(rows, samples) / speed
 
 
 def _loss_weights(keys: ContrastiveKeys, config: Wav2Vec2Config) -> tuple[float, ...]:

@@ -6,16 +6,19 @@ import json
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TextIO
+from typing import Any, TextIO, TypeVar
 
 from torch import Tensor
 
 from auricle.errors import UserError
 from auricle.files import atomic_write_text
 from auricle.train.progress import Display
+
+T = TypeVar("T")
 
 Number = float | Tensor
 """A Python number or a tensor of one element."""
@@ -125,7 +128,9 @@ class RunLog:
         finally:
             self.close()
 
-    def update(self, num_updates: int, *, epoch: int, lr: float, audio_seconds: float) -> None:
+    def update(
+        self, num_updates: int, *, epoch: int, lr: float, audio_seconds: float, use: "Use | None" = None
+    ) -> Mapping[str, float] | None:
         """Note the end of an update, after `train` has been told of it.
 
         Args:
@@ -133,22 +138,30 @@ class RunLog:
             epoch: From 1.
             lr: The learning rate that it used.
             audio_seconds: Length of what it was trained on.
+            use: What else is known of it.
+
+        Returns:
+            What was logged, where a line was due.
         """
-        self._speed.add(audio_seconds)
+        self._speed.add(audio_seconds, use)
         rates = self._speed.rates()
         self._unwritten = (num_updates, epoch, lr)
+        values = None
         if num_updates % self._log_interval == 0 or num_updates == self._total_updates:
-            self._write_train()
+            values = self._write_train()
             self.train.reset()
             self._speed.reset()
         self._display.advance(num_updates, rates)
+        return values
 
-    def _write_train(self) -> None:
-        if self._unwritten:
-            num_updates, epoch, lr = self._unwritten
-            values = {"epoch": epoch, **self.train.means(), "lr": lr, **self._speed.rates()}
-            self.record("train", num_updates, values)
-            self._unwritten = None
+    def _write_train(self) -> Mapping[str, float] | None:
+        if not self._unwritten:
+            return None
+        num_updates, epoch, lr = self._unwritten
+        values = {"epoch": epoch, **self.train.means(), "lr": lr, **self._speed.rates()}
+        self.record("train", num_updates, values)
+        self._unwritten = None
+        return values
 
     def record(self, split: str, num_updates: int, values: Mapping[str, float]) -> None:
         """Write one line of `values` (such as ``RunningMeans.means()``) for a split or subset."""
@@ -262,8 +275,24 @@ class Events:
             writer.close()
 
 
+@dataclass(frozen=True, slots=True)
+class Use:
+    """How well an update used the machine.
+
+    Attributes:
+        padded_seconds: Of its batches, padding included.
+        waited_seconds: Until they were read.
+        device_seconds: What its arithmetic would take if the device did nothing but large matrix products;
+            None where that is not known.
+    """
+
+    padded_seconds: float
+    waited_seconds: float
+    device_seconds: float | None = None
+
+
 class Speed:
-    """Updates and seconds of audio a second of training, since the last reset."""
+    """Updates and seconds of audio a second of training, and shares of it, since the last reset."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -274,11 +303,13 @@ class Speed:
         self._since = self._clock()
         self._updates = 0
         self._audio_seconds = 0.0
+        self._uses: list[Use] = []
 
-    def add(self, audio_seconds: float) -> None:
+    def add(self, audio_seconds: float, use: Use | None = None) -> None:
         """Count one update."""
         self._updates += 1
         self._audio_seconds += audio_seconds
+        self._uses += [use] if use else []
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
@@ -290,12 +321,47 @@ class Speed:
             self._since += self._clock() - before
 
     def rates(self) -> dict[str, float]:
-        """The two rates, under their names in the log."""
+        """The two rates, and the shares where `Use` was told, under their names in the log."""
         seconds = max(self._clock() - self._since, 1e-9)
-        return {
+        rates = {
             "audio_seconds_per_second": self._audio_seconds / seconds,
             "updates_per_second": self._updates / seconds,
         }
+        if padded := sum(use.padded_seconds for use in self._uses):
+            rates["padding_share"] = max(0.0, 1 - self._audio_seconds / padded)
+            rates["data_wait_share"] = min(1.0, sum(use.waited_seconds for use in self._uses) / seconds)
+        busy = [use.device_seconds for use in self._uses if use.device_seconds is not None]
+        if busy:
+            rates["device_share"] = sum(busy) / seconds
+        return rates
+
+
+class Waits:
+    """Counts the seconds that somebody waits for items.
+
+    Args:
+        clock: Gives the time in seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._clock = clock
+        self._seconds = 0.0
+
+    def timed(self, items: Iterable[T]) -> Iterator[T]:
+        """The same items."""
+        iterator = iter(items)
+        while True:
+            started = self._clock()
+            item = next(iterator, self)
+            self._seconds += self._clock() - started
+            if item is self:
+                return
+            yield item  # type: ignore[misc]  # not the mark of the end
+
+    def take(self) -> float:
+        """The seconds since the last call."""
+        seconds, self._seconds = self._seconds, 0.0
+        return seconds
 
 
 def _open_events(folder: Path, num_updates: int) -> Events | None:

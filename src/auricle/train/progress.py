@@ -9,7 +9,13 @@ from typing import TextIO
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-_NAMES = {"audio_seconds_per_second": "audio-s/s", "updates_per_second": "updates/s"}
+_NAMES = {
+    "audio_seconds_per_second": "audio-s/s",
+    "updates_per_second": "updates/s",
+    "padding_share": "padding",
+    "data_wait_share": "waiting",
+    "device_share": "of peak",
+}
 
 
 class Display:
