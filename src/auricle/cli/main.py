@@ -37,6 +37,7 @@ VERBS: dict[str, Verb] = {
     "manifest": Verb("manifest", "List the audio of a folder in train.tsv and valid.tsv."),
     "labels": Verb("labels", "Write .ltr, .wrd and dict.ltr.txt from a table of transcripts."),
     "libri-labels": Verb("libri_labels", "Write .ltr and .wrd from LibriSpeech's transcript files."),
+    "phonemize": Verb("phonemize", "Write .phn and dict.phn.txt from the words of utterances."),
     "data": Verb("data", "Look a corpus through: data check CORPUS."),
     "train": Verb("train", "Pre-train or fine-tune a model with a recipe.", stray=True, more_help="keys"),
     "evaluate": Verb("evaluate", "Decode a labelled subset and measure its error rates.", stray=True),

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from auricle.config.build_model import initial_model
+from auricle.config.corpora import read_corpus, subsets_of
 from auricle.config.load import recipe_yaml
 from auricle.config.schema import Recipe
 from auricle.config.schema_model import CTCKeys, FineTuningKeys, Seq2SeqKeys
@@ -25,7 +26,6 @@ from auricle.data.loader import BatchLoader
 from auricle.dictionary import Dictionary
 from auricle.errors import UserError
 from auricle.files import atomic_write_text
-from auricle.manifest import read_labels, read_manifest
 from auricle.models.build import Model
 from auricle.models.config import Wav2Vec2Config
 from auricle.models.cost import cost_of
@@ -115,19 +115,20 @@ def _data(recipe: Recipe) -> Path:
 def _valid_subsets(recipe: Recipe) -> list[str]:
     if recipe.dataset.disable_validation:
         return []
-    return [name.strip() for name in recipe.dataset.valid_subset.split(",")]
+    return subsets_of(recipe.dataset.valid_subset, mixed=False)
 
 
 def _loader(
     recipe: Recipe, model: Model, dictionary: Dictionary | None, subset: str, *, train: bool
 ) -> BatchLoader:
     task, data = recipe.task, recipe.dataset
-    manifest = read_manifest(_data(recipe) / f"{subset}.tsv")
+    corpus = read_corpus(recipe, _data(recipe), subset, labelled=dictionary is not None)
     encoder = model.encoder if isinstance(model, Wav2Vec2CTC | Wav2Vec2Seq2Seq) else model
     assert isinstance(encoder, Wav2Vec | Wav2Vec2)
     dataset = SpeechDataset(
-        manifest,
-        labels=read_labels(_data(recipe) / f"{subset}.{task.labels}", manifest) if dictionary else None,
+        corpus.manifest,
+        labels=corpus.labels,
+        mixture=corpus.mixture,
         dictionary=dictionary,
         sample_rate=task.sample_rate,
         normalize=task.normalize,

@@ -12,8 +12,10 @@ class AudioKeys:
 
     data: str = required("Folder of manifests (train.tsv), labels (train.ltr) and dictionary (dict.ltr.txt).")
     labels: str | None = key(None, "Suffix of label files and dictionary: ltr, phn, ...")
-    multi_corpus_keys: str | None = inert(None, "Names of corpora that are mixed.")
-    multi_corpus_sampling_weights: str | None = inert(None, "Their shares.")
+    multi_corpus_keys: str | None = key(
+        None, "Names a,b of corpora that are mixed; dataset.train_subset is then a:manifest,b:manifest."
+    )
+    multi_corpus_sampling_weights: str | None = key(None, "Their shares in an epoch, such as 1,3.")
     binarized_dataset: bool = inert(False, "Manifests in a binary format.")
     sample_rate: int = key(16000, "In Hz; audio at another rate is resampled.")
     normalize: bool = key(False, "Bring every utterance to zero mean and unit variance.")

@@ -6,10 +6,12 @@ from operator import eq
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from auricle import audio
 from auricle.data.collate import SetAside, Utterance
+from auricle.data.mixing import Mixture
 from auricle.dictionary import Dictionary
 from auricle.errors import UserError
 from auricle.manifest import Entry, Manifest, sample_counts
@@ -43,6 +45,7 @@ class SpeechDataset:
         max_sample_size: int | None = None,
         num_frames: NumFrames | None = None,
         labels_need_frames: bool = True,
+        mixture: Mixture | None = None,
     ) -> None:
         """Choose the usable utterances.
 
@@ -57,6 +60,7 @@ class SpeechDataset:
             num_frames: The model's. With it, utterances that give no frame are set aside,
             labels_need_frames: and those that give fewer than CTC needs for their labels: one a symbol, and
                 one between two equal ones.
+            mixture: Of which utterances an epoch consists, where corpora are mixed; all where None.
 
         Raises:
             UserError: A label holds a symbol that the dictionary lacks, or the counts differ.
@@ -82,6 +86,7 @@ class SpeechDataset:
         self.labels = None if labels is None else [labels[number] for number in kept]
         self.sizes = sizes[kept]
         self._needs = [needs[number] for number in kept]
+        self._mixture = None if mixture is None else mixture.kept(kept)
         self.set_aside = tuple(
             SetAside(entry.path, reason)
             for entry, reason in zip(manifest.entries, reasons, strict=True)
@@ -92,6 +97,12 @@ class SpeechDataset:
     def source(self) -> Path:
         """The manifest's file."""
         return self._manifest.source
+
+    def in_epoch(self, seed: int, epoch: int) -> NDArray[np.bool_]:
+        """Which utterances an epoch consists of, bool [U]; a function of (seed, epoch)."""
+        if self._mixture is None:
+            return np.ones(len(self), dtype=np.bool_)
+        return self._mixture.in_epoch(seed, epoch)
 
     def __len__(self) -> int:
         return len(self.entries)

@@ -107,8 +107,9 @@ class BatchLoader:
         # fairseq seeds both draws alike
         drawn = np.random.RandomState(self._seed + epoch) if self._shuffle else None
         order = ordered_indices(self.dataset.sizes, max_sample_size=self.dataset.max_sample_size, rng=drawn)
+        usable = self._fits & self.dataset.in_epoch(self._seed, epoch if self._shuffle else 1)
         batches = batch_by_size(
-            order[self._fits[order]].tolist(),
+            order[usable[order]].tolist(),
             self._num_tokens.tolist(),
             max_tokens=self._max_tokens,
             batch_size=self._batch_size,
