@@ -122,3 +122,15 @@ def test_draws_move_whole(device: str) -> None:
     tensors = (moved.span_mask, moved.masked_frames, moved.valid, moved.negatives, moved.noise)
     assert {tensor.device.type for tensor in tensors} == {device}
     assert moved.temperature == draws.temperature
+
+
+def test_what_pads_a_batch_of_pretraining_is_not_heard() -> None:
+    """`task.enable_padding` takes whole clips: their losses are those of their own samples alone."""
+    model = pretraining_model(without_chance())
+    batch = batch_of([4, 2], lengths=LENGTHS)
+    noisy = replace(batch, waveforms=batch.waveforms.clone())
+    noisy.waveforms[1, 1500:] = 1e3
+    clean, loud = (objective_of(model).loss(each, Position(1, 7)) for each in (batch, noisy))
+    assert_close(clean.total, loud.total)
+    for name in clean.parts:
+        assert_close(clean.parts[name], loud.parts[name])
