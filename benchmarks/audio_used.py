@@ -1,9 +1,9 @@
-"""How much of a corpus pre-training hears, when batches are cropped to the shortest clip and when they are padded.
+"""How much of a corpus pre-training hears: batches cropped to the shortest clip, and padded ones.
 
     python benchmarks/audio_used.py MANIFEST.tsv ...
 
 Counts only: no audio is read but headers. Batches are those of the recipe wav2vec2_base_librispeech
-(1.4 million samples, clips cropped to 250,000), over three epochs; --max-tokens and --max-sample-size change it.
+(1.4 million samples, clips cropped to 250,000), over three epochs.
 """
 
 import argparse
@@ -34,11 +34,12 @@ def main() -> None:
     parser.add_argument("--max-sample-size", type=int, default=250_000)
     options = parser.parse_args()
     for path in options.manifests:
-        dataset = SpeechDataset(read_manifest(path), max_sample_size=options.max_sample_size, min_sample_size=2000)
+        longest = options.max_sample_size
+        dataset = SpeechDataset(read_manifest(path), max_sample_size=longest, min_sample_size=2000)
         print(f"{path}: {len(dataset)} clips, {dataset.sizes.sum() / 16000 / 3600:.2f} h")
         for pad in (False, True):
             loader = BatchLoader(dataset, max_tokens=options.max_tokens, pad=pad)
-            used = audio_used(loader, dataset.sizes, options.max_sample_size, pad=pad)
+            used = audio_used(loader, dataset.sizes, longest, pad=pad)
             print(f"  {'padded' if pad else 'cropped':8} {used}")
 
 
