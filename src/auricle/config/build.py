@@ -21,6 +21,7 @@ from auricle.config.schema_task import (
     PolynomialKeys,
     TriStageKeys,
 )
+from auricle.config.word_decoder import word_decoder
 from auricle.data.dataset import SpeechDataset
 from auricle.data.loader import BatchLoader
 from auricle.dictionary import Dictionary
@@ -255,6 +256,7 @@ def _objective(recipe: Recipe, model: Model, dictionary: Dictionary | None, draw
             zero_infinity=keys.zero_infinity,
             sentence_avg=keys.sentence_avg,
             freeze_updates=recipe.model.freeze_finetune_updates,
+            word_decoder=word_decoder(recipe),
         )
     if isinstance(keys, LabelSmoothedKeys):
         assert isinstance(model, Wav2Vec2Seq2Seq) and isinstance(recipe.model, Seq2SeqKeys)

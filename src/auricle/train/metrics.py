@@ -280,12 +280,14 @@ class Use:
     """How well an update used the machine.
 
     Attributes:
-        padded_seconds: Of its batches, padding included.
+        audio_seconds: Of the batches of this process.
+        padded_seconds: Likewise, padding included.
         waited_seconds: Until they were read.
         device_seconds: What its arithmetic would take if the device did nothing but large matrix products;
             None where that is not known.
     """
 
+    audio_seconds: float
     padded_seconds: float
     waited_seconds: float
     device_seconds: float | None = None
@@ -328,7 +330,7 @@ class Speed:
             "updates_per_second": self._updates / seconds,
         }
         if padded := sum(use.padded_seconds for use in self._uses):
-            rates["padding_share"] = max(0.0, 1 - self._audio_seconds / padded)
+            rates["padding_share"] = 1 - sum(use.audio_seconds for use in self._uses) / padded
             rates["data_wait_share"] = min(1.0, sum(use.waited_seconds for use in self._uses) / seconds)
         busy = [use.device_seconds for use in self._uses if use.device_seconds is not None]
         if busy:

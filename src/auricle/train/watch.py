@@ -197,7 +197,8 @@ class Watcher:
         padded = sum(batch.waveforms.numel() / batch.sample_rate for batch in batches)
         cost = self.device_seconds
         busy = None if cost is None else sum(cost(*batch.waveforms.shape) for batch in batches)
-        return Use(padded, self.waits.take(), busy)
+        heard = sum(batch.audio_seconds for batch in batches)
+        return Use(heard, padded, self.waits.take(), busy)
 
     def update(
         self,

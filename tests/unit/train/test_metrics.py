@@ -237,8 +237,8 @@ def test_shares_are_told_where_they_are_known(tmp_path: Path) -> None:
     clock = Clock()
     speed = Speed(clock)
     clock.now += 4
-    speed.add(6.0, Use(padded_seconds=8.0, waited_seconds=1.0, device_seconds=0.5))
-    speed.add(6.0, Use(padded_seconds=8.0, waited_seconds=0.0, device_seconds=0.3))
+    speed.add(6.0, Use(6.0, padded_seconds=8.0, waited_seconds=1.0, device_seconds=0.5))
+    speed.add(6.0, Use(6.0, padded_seconds=8.0, waited_seconds=0.0, device_seconds=0.3))
     rates = speed.rates()
     assert rates["padding_share"] == pytest.approx(0.25)
     assert rates["data_wait_share"] == pytest.approx(0.25)
