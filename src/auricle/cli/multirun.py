@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import typer
+
 from auricle.config.load import load_recipe
 from auricle.config.overrides import Flag
 from auricle.config.sweep import runs_of, swept
@@ -76,6 +78,8 @@ def _one(
         return f"{run(recipe)}; {folder}", True
     except UserError as error:
         return f"failed: {error}", False
+    except typer.Exit as left:  # a signal ended its processes
+        return f"{STOPPED} a signal (exit code {left.exit_code})", False
     except Exception as error:  # a fault of ours, or of the machine (out of memory): the next run may do
         traceback.print_exc()
         return f"failed: {type(error).__name__}: {error}", False

@@ -1,10 +1,15 @@
 """``auricle train --multirun``: each run in its folder, whatever becomes of the others."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import typer
 
 from auricle.cli.main import main
+from auricle.cli.multirun import run_all
+from auricle.config.schema import Recipe
+from auricle.errors import UserError
 from corpora import TINY_PRETRAINING, write_corpus
 
 PRETRAIN = ["train", "corpus", "--config-name", "small_pretrain", *TINY_PRETRAINING, "--multirun"]
@@ -46,3 +51,34 @@ def test_a_dry_run_shows_every_recipe(capsys: pytest.CaptureFixture[str]) -> Non
 def test_without_multirun_several_values_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*PRETRAIN[:-1], "optimization.lr=1e-4,1e-3"]) == 2
     assert "a sweep over them is --multirun" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("how", ["stopped by SIGINT: saved", typer.Exit(130)])
+def test_who_is_asked_to_stop_begins_no_other_run(
+    how: str | typer.Exit, capsys: pytest.CaptureFixture[str]
+) -> None:
+    begun = []
+
+    def run(recipe: Recipe) -> str:
+        begun.append(recipe.checkpoint.save_dir)
+        if isinstance(how, str):
+            return how
+        raise how
+
+    overrides = ["task.data=corpus", "common.seed=1,2,3"]
+    with suppress(UserError):
+        run_all("small_pretrain", None, overrides, [], run)
+    assert begun == ["runs/small_pretrain/0"]
+    assert "run 0 of 3 (common.seed=1): stopped by" in capsys.readouterr().err
+
+
+def test_a_fault_of_ours_is_shown_and_the_others_run(capsys: pytest.CaptureFixture[str]) -> None:
+    def run(recipe: Recipe) -> str:
+        if recipe.common.seed == 1:
+            raise ZeroDivisionError("oh")
+        return "done"
+
+    with pytest.raises(UserError, match="1 of 2 runs failed"):
+        run_all("small_pretrain", None, ["task.data=corpus", "common.seed=1,2"], [], run)
+    err = capsys.readouterr().err
+    assert "Traceback" in err and "failed: ZeroDivisionError: oh" in err and "(common.seed=2): done" in err
