@@ -17,7 +17,8 @@ from auricle.data.dataset import SpeechDataset
 from auricle.losses import Loss
 from auricle.models.config import ModelConfig, Wav2Vec2Config
 from auricle.models.wav2vec_config import CodebooksConfig, Wav2VecConfig
-from auricle.train.metrics import RunLog, Use, Waits
+from auricle.train.metrics import RunLog
+from auricle.train.speed import Use, Waits
 from auricle.train.step import LossScale, UpdateResult
 
 WINDOW_UPDATES = 10

@@ -5,7 +5,6 @@ import json
 import logging
 import math
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from hypothesis import strategies as st
 
 from auricle.errors import UserError
 from auricle.train import metrics
-from auricle.train.metrics import Events, JsonLines, RunLog, RunningMeans, Speed, Use, Waits
+from auricle.train.metrics import Events, JsonLines, RunLog, RunningMeans
 
 
 class Clock:
@@ -124,20 +123,6 @@ def test_a_full_disk_is_a_users_error(tmp_path: Path) -> None:
         lines.close()
 
 
-def test_speed_leaves_pauses_out() -> None:
-    clock = Clock()
-    speed = Speed(clock)
-    clock.now += 2
-    speed.add(30.0)
-    with speed.paused():
-        clock.now += 100
-    clock.now += 2
-    speed.add(10.0)
-    assert speed.rates() == {"audio_seconds_per_second": 10.0, "updates_per_second": 0.5}
-    speed.reset()
-    assert speed.rates()["updates_per_second"] == 0.0
-
-
 def train(log: RunLog, clock: Clock, updates: range) -> None:
     for update in updates:
         log.train.add_loss(math.log(2) * update, 1)
@@ -231,32 +216,3 @@ def test_one_notice_where_tensorboard_is_missing(
 def test_tensorboard_can_be_left_out(tmp_path: Path) -> None:
     RunLog(tmp_path, tensorboard=False, stream=io.StringIO()).close()
     assert [path.name for path in tmp_path.iterdir()] == ["log.jsonl"]
-
-
-def test_shares_are_told_where_they_are_known(tmp_path: Path) -> None:
-    clock = Clock()
-    speed = Speed(clock)
-    clock.now += 4
-    speed.add(6.0, Use(6.0, padded_seconds=8.0, waited_seconds=1.0, device_seconds=0.5))
-    speed.add(6.0, Use(6.0, padded_seconds=8.0, waited_seconds=0.0, device_seconds=0.3))
-    rates = speed.rates()
-    assert rates["padding_share"] == pytest.approx(0.25)
-    assert rates["data_wait_share"] == pytest.approx(0.25)
-    assert rates["device_share"] == pytest.approx(0.2)
-    speed.reset()
-    assert "padding_share" not in speed.rates()
-
-
-def test_waiting_is_counted_between_items_and_not_while_they_are_used() -> None:
-    clock = Clock()
-    waits = Waits(clock)
-
-    def slow() -> Iterator[int]:
-        for number in range(3):
-            clock.now += 2
-            yield number
-
-    for _ in waits.timed(slow()):
-        clock.now += 100
-    assert waits.take() == 6.0
-    assert waits.take() == 0.0
