@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 
 from auricle.config.build_model import initial_model
-from auricle.config.corpora import read_corpus, subsets_of
 from auricle.config.load import recipe_yaml
+from auricle.config.mixed_corpora import read_corpus, subsets_of
 from auricle.config.schema import Recipe
 from auricle.config.schema_model import CTCKeys, FineTuningKeys, Seq2SeqKeys
 from auricle.config.schema_task import (
@@ -256,7 +256,7 @@ def _objective(recipe: Recipe, model: Model, dictionary: Dictionary | None, draw
             zero_infinity=keys.zero_infinity,
             sentence_avg=keys.sentence_avg,
             freeze_updates=recipe.model.freeze_finetune_updates,
-            word_decoder=word_decoder(recipe),
+            word_decoder=word_decoder(recipe, dictionary),
         )
     if isinstance(keys, LabelSmoothedKeys):
         assert isinstance(model, Wav2Vec2Seq2Seq) and isinstance(recipe.model, Seq2SeqKeys)

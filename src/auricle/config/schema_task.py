@@ -15,7 +15,9 @@ class AudioKeys:
     multi_corpus_keys: str | None = key(
         None, "Names a,b of corpora that are mixed; dataset.train_subset is then a:manifest,b:manifest."
     )
-    multi_corpus_sampling_weights: str | None = key(None, "Their shares in an epoch, such as 1,3.")
+    multi_corpus_sampling_weights: str | None = key(
+        None, "Their shares in an epoch, such as 1,3; null takes all of each once."
+    )
     binarized_dataset: bool = inert(False, "Manifests in a binary format.")
     sample_rate: int = key(16000, "In Hz; audio at another rate is resampled.")
     normalize: bool = key(False, "Bring every utterance to zero mean and unit variance.")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from auricle.config.schema import Recipe
 from auricle.config.schema_task import CTCLossKeys
+from auricle.dictionary import Dictionary
 from auricle.errors import UserError
 from auricle.train.objective import WordDecoder
 
@@ -61,8 +62,12 @@ def word_decoding(recipe: Recipe) -> WordDecoding | None:
     return found
 
 
-def word_decoder(recipe: Recipe) -> WordDecoder | None:
+def word_decoder(recipe: Recipe, dictionary: Dictionary) -> WordDecoder | None:
     """What decodes words in validation; None for the words that greedy decoding spells.
+
+    Args:
+        recipe: What asks for it.
+        dictionary: Of what the model writes: the lexicon spells words with its symbols.
 
     Raises:
         UserError: see `word_decoding`.

@@ -195,6 +195,7 @@ class Watcher:
 
     def use(self, batches: Sequence[Batch]) -> Use:
         """How well an update used the machine, as far as its batches show."""
+        batches = [batch for batch in batches if isinstance(batch, Batch)]  # of sound
         padded = sum(batch.waveforms.numel() / batch.sample_rate for batch in batches)
         cost = self.device_seconds
         busy = None if cost is None else sum(cost(*batch.waveforms.shape) for batch in batches)
@@ -211,9 +212,12 @@ class Watcher:
         log: RunLog,
     ) -> None:
         """Look at an update that was made, and at the line of the log where one was due."""
+        if not result.losses:  # another worker had it all
+            return
         # the step has waited for its gradient's norm: reading the loss waits no more
-        total = sum(float(loss.total) for loss in result.losses)
-        loss = total / max(1.0, sum(float(loss.denominator) for loss in result.losses)) / math.log(2)
+        total = float(sum(loss.total for loss in result.losses))
+        denominator = float(sum(loss.denominator for loss in result.losses))
+        loss = total / max(1.0, denominator) / math.log(2)
         found = self.watch.update(num_updates, loss, result.grad_norm, lr, names)
         found += self.watch.line(num_updates, line, names) if line else []
         _say(found, log)

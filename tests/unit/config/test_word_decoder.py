@@ -7,6 +7,7 @@ import pytest
 from auricle.config.load import load_recipe
 from auricle.config.schema import Recipe
 from auricle.config.word_decoder import WordDecoding, word_decoder, word_decoding
+from auricle.dictionary import Dictionary
 from auricle.errors import UserError
 
 
@@ -35,7 +36,7 @@ def test_single_keys() -> None:
 
 def test_nothing_asked_for_is_greedy_decoding() -> None:
     assert word_decoding(recipe()) is None
-    assert word_decoder(recipe()) is None
+    assert word_decoder(recipe(), Dictionary(["|"])) is None
 
 
 @pytest.mark.parametrize(

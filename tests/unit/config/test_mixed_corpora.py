@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from auricle.config.build import build_run
-from auricle.config.corpora import read_corpus
 from auricle.config.load import load_recipe
+from auricle.config.mixed_corpora import read_corpus
 from auricle.config.schema import Recipe
 from auricle.errors import UserError
 from corpora import TINY_CTC, write_corpus
@@ -46,6 +46,11 @@ def test_a_run_hears_corpora_by_their_weights() -> None:
     assert sum(count for path, count in times.items() if path.startswith("corpus/")) == 2
     assert [count for path, count in times.items() if path.startswith("elsewhere/")] == [3, 3]
     assert trainer.run() == "done: 2 updates"
+
+
+def test_without_weights_all_of_each_is_heard_once() -> None:
+    times = epoch_of(build_run(recipe("task.multi_corpus_sampling_weights=null")), 1)
+    assert list(times.values()) == [1] * 8
 
 
 def test_labels_stay_with_their_utterances() -> None:

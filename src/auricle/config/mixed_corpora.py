@@ -55,7 +55,10 @@ def read_corpus(recipe: Recipe, folder: Path, subset: str, *, labelled: bool) ->
             f"({', '.join(weights)}): write key:manifest for each corpus"
         )
     parts = [_one(folder, name.strip(), suffix) for _, name in pairs]
-    return _mixed(parts, [weights[key.strip()] for key, _ in pairs], [key for key, _ in pairs])
+    shares = [weights[key.strip()] for key, _ in pairs]
+    if recipe.task.multi_corpus_sampling_weights is None:  # all of each, once
+        shares = [float(len(part.manifest)) for part in parts]
+    return _mixed(parts, shares, [key for key, _ in pairs])
 
 
 def _weights(recipe: Recipe) -> dict[str, float]:
