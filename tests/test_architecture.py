@@ -39,7 +39,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "masking": (set(), {"numpy", "torch"}),
     "models": (NETWORKS, {"torch", "transformers"}),
     "losses": (NETWORKS, {"torch"}),
-    "data": (MIDDLE, {"numpy", "torch"}),
+    "data": (MIDDLE, {"numpy", "torch", "phonemizer", "espeakng_loader", "phonetisaurus"}),
     "decode": (MIDDLE, {"numpy", "torch", "jiwer", "flashlight", "kenlm"}),
     "convert": (MIDDLE | USES | {"zoo"}, {"numpy", "torch", "safetensors"}),
     "train": (MIDDLE | USES | {"convert"}, {"numpy", "torch", "safetensors", "tensorboard", "rich"}),
@@ -57,6 +57,8 @@ ONLY_IN = {
     "pickle": "convert/unpickle.py",
     "flashlight": "decode/lexicon.py",
     "kenlm": "decode/lexicon.py",
+    "phonemizer": "data/phonemes.py",
+    "phonetisaurus": "data/phonemes.py",
 }
 # What runs or unpickles what it reads.
 NOWHERE = {

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from auricle.config.fields import keys_of
-from auricle.config.load import as_mapping, load_recipe, recipe_names, recipe_yaml
+from auricle.config.load import as_mapping, load_recipe, recipe_yaml
+from auricle.config.recipe_files import recipe_names
 from auricle.config.schema import GROUPS
 from auricle.convert.literals import LiteralError, read_literal
 

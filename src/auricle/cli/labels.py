@@ -7,10 +7,11 @@ from typing import Annotated, Literal
 
 import typer
 
+from auricle.data.pseudo_labels import believed, read_pseudo_labels
 from auricle.data.transcripts import PATH_COLUMNS, TEXT_COLUMNS, match, read_table, write_labels
 from auricle.dictionary import Dictionary, words_to_letters
 from auricle.errors import UserError
-from auricle.manifest import read_manifest
+from auricle.manifest import Entry, Manifest, read_manifest, write_manifest
 
 DICTIONARY = "dict.ltr.txt"
 
@@ -49,6 +50,17 @@ def command(
         Literal["keep", "upper", "lower"],
         typer.Option(help="Published models write upper case.", case_sensitive=False),
     ] = "keep",
+    min_confidence: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            max=1.0,
+            help="For self-training: TABLE holds what a model understood (`auricle transcribe --format "
+            "json`, or utterances.jsonl of `auricle evaluate`); only utterances of this confidence or more "
+            "are written, and a NAME.tsv of them.",
+            show_default=False,
+        ),
+    ] = None,
     new_dictionary: Annotated[
         bool,
         typer.Option(
@@ -62,15 +74,29 @@ def command(
     kept, and labels with a symbol that it lacks are refused.
     """
     listed = read_manifest(manifest)
-    texts = match(listed, read_table(table, path_column, text_column), table)
+    name = output_name or manifest.stem
+    entries: list[Entry] | None = None
+    if min_confidence is None:
+        texts = match(listed, read_table(table, path_column, text_column), table)
+    else:
+        if (output_dir / f"{name}.tsv").resolve() == manifest.resolve():
+            raise UserError(f"{manifest} would be written over: choose another --output-name")
+        entries, texts = believed(listed, read_pseudo_labels(table), min_confidence, table)
     if case != "keep":
         texts = [text.upper() if case == "upper" else text.lower() for text in texts]
     _write_or_check(output_dir / DICTIONARY, [words_to_letters(text) for text in texts], new=new_dictionary)
-    name = output_name or manifest.stem
     write_labels(output_dir, name, texts)
+    if entries is not None:
+        write_manifest(output_dir / f"{name}.tsv", listed.root, entries)
+        typer.echo(f"{output_dir / name}.tsv: {_kept(entries, listed)}")
     typer.echo(f"{output_dir / name}.ltr, {output_dir / name}.wrd: {len(texts)} utterances")
     if empty := sum(not text for text in texts):
         print(f"{empty} transcripts are empty", file=sys.stderr)
+
+
+def _kept(entries: Sequence[Entry], listed: Manifest) -> str:
+    share = sum(entry.num_samples for entry in entries) / sum(entry.num_samples for entry in listed.entries)
+    return f"{len(entries)} of {len(listed)} utterances are believed, {share:.1%} of the audio"
 
 
 def _write_or_check(path: Path, letters: Sequence[str], *, new: bool) -> None:

@@ -2,6 +2,7 @@
 
 import errno
 import logging
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,19 +23,23 @@ class Verb:
         summary: its line in ``auricle --help``.
         function: the function of that module that is the command.
         stray: whether words and flags it does not declare are handed to it in ``Context.args``.
+        more_help: the function of that module that gives what its ``--help`` says after the options.
     """
 
     module: str
     summary: str
     function: str = "command"
     stray: bool = False
+    more_help: str = ""
 
 
 VERBS: dict[str, Verb] = {
     "manifest": Verb("manifest", "List the audio of a folder in train.tsv and valid.tsv."),
     "labels": Verb("labels", "Write .ltr, .wrd and dict.ltr.txt from a table of transcripts."),
     "libri-labels": Verb("libri_labels", "Write .ltr and .wrd from LibriSpeech's transcript files."),
-    "train": Verb("train", "Pre-train or fine-tune a model with a recipe.", stray=True),
+    "phonemize": Verb("phonemize", "Write .phn and dict.phn.txt from the words of utterances."),
+    "data": Verb("data", "Look a corpus through: data check CORPUS."),
+    "train": Verb("train", "Pre-train or fine-tune a model with a recipe.", stray=True, more_help="keys"),
     "evaluate": Verb("evaluate", "Decode a labelled subset and measure its error rates.", stray=True),
     "infer": Verb("evaluate", "Another name for evaluate.", stray=True),
     "transcribe": Verb("transcribe", "Turn audio files, folders or standard input into text."),
@@ -46,6 +51,8 @@ VERBS: dict[str, Verb] = {
     "report": Verb("report", "Write the page of a run: curves, error rates, audio to listen to."),
     "demo": Verb("demo", "Pre-train, fine-tune and transcribe on the bundled speech in minutes."),
 }
+
+_HELP = {"-h", "--help"}
 
 # What stops a command when the machine, not the program, is at fault: said in a line, without a traceback.
 _MACHINE_ERRORS = frozenset(
@@ -72,11 +79,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _log_to_stderr()
     try:
         result = _application(wanted)(words, prog_name="auricle", standalone_mode=False)
+        if wanted in VERBS and VERBS[wanted].more_help and not _HELP.isdisjoint(words):
+            print(_function(VERBS[wanted], VERBS[wanted].more_help)(), flush=True)
     except typer.TyperException as error:
         program = f"auricle {wanted}" if wanted in VERBS else "auricle"
         return _complain(f"{error.format_message().rstrip('.')} (see `{program} --help`)")
     except UserError as error:
         return _complain(str(error))
+    except BrokenPipeError:  # who reads, `head` for one, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except OSError as error:
         if error.errno not in _MACHINE_ERRORS:
             raise
@@ -91,7 +103,7 @@ def _application(wanted: str | None) -> typer.Typer:
     application = typer.Typer(
         add_completion=False,
         pretty_exceptions_enable=False,
-        context_settings={"help_option_names": ["-h", "--help"]},
+        context_settings={"help_option_names": sorted(_HELP)},
     )
     application.callback()(_callback)
     for name, verb in VERBS.items():
@@ -106,8 +118,8 @@ def _application(wanted: str | None) -> typer.Typer:
     return application
 
 
-def _function(verb: Verb) -> Callable[..., Any]:
-    function: Callable[..., Any] = getattr(import_module(f"auricle.cli.{verb.module}"), verb.function)
+def _function(verb: Verb, name: str | None = None) -> Callable[..., Any]:
+    function: Callable[..., Any] = getattr(import_module(f"auricle.cli.{verb.module}"), name or verb.function)
     return function
 
 

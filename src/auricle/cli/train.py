@@ -1,10 +1,14 @@
 """``auricle train``: a recipe, with what the command line changes in it, to a run folder."""
 
 import sys
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from auricle.config.schema import Recipe
 
 
 def command(
@@ -22,11 +26,21 @@ def command(
     dry_run: Annotated[
         bool,
         typer.Option(
-            "--dry-run", help="Check the recipe and model.w2v_path, print the recipe in full, and leave."
+            "--dry-run",
+            help="Check the recipe and model.w2v_path, print the recipe in full on standard output and "
+            "what it will cost on standard error, and leave.",
+        ),
+    ] = False,
+    multirun: Annotated[
+        bool,
+        typer.Option(
+            "--multirun",
+            "-m",
+            help="Take KEY=A,B as several runs, one after the other, in numbered folders of the run folder.",
         ),
     ] = False,
     help_keys: Annotated[
-        bool, typer.Option("--help-keys", help="List every key with its type, default and meaning.")
+        bool, typer.Option("--help-keys", help="List the keys alone, as they stand below.")
     ] = False,
     list_recipes: Annotated[
         bool, typer.Option("--list-recipes", help="List the recipes shipped with the package.")
@@ -51,27 +65,55 @@ def command(
     auricle train data/ --config-name small_pretrain
 
     auricle train data/ --config-name small_ctc --w2v-path runs/small_pretrain
+
+    auricle train data/ --config-name small_ctc --multirun optimization.lr=1e-4,3e-4
     """
-    from auricle.config.load import load_recipe, recipe_names, recipe_yaml
+    from auricle.config.load import load_recipe
     from auricle.config.overrides import Flag, sort_words
+    from auricle.config.recipe_files import recipe_names
 
     if help_keys or list_recipes:
-        from auricle.config.describe import key_listing
-
-        print(key_listing() if help_keys else "\n".join(recipe_names()))
+        print(keys() if help_keys else "\n".join(recipe_names()))
         return
     words = sort_words(context.args)
     flags = words.flags if words.data is None else (Flag("data", words.data), *words.flags)
-    recipe = load_recipe(config_name, config_dir=config_dir, overrides=words.overrides, flags=flags)
-    if dry_run:
-        from auricle.config.build import schedule
-        from auricle.config.build_model import model_config, pretrained_encoder
+    if multirun:
+        from auricle.cli.multirun import run_all
 
-        # the dictionary is not looked at: there are as many symbols as any cut-off may ask for
-        model_config(recipe, pretrained_encoder(recipe), num_labels=1_000_000)
-        schedule(recipe)
-        sys.stdout.write(recipe_yaml(recipe))
+        each = partial(_show, several=True) if dry_run else _run
+        run_all(config_name, config_dir, words.overrides, flags, each)
         return
+    recipe = load_recipe(config_name, config_dir=config_dir, overrides=words.overrides, flags=flags)
+    (_show if dry_run else _run)(recipe)
+
+
+def keys() -> str:
+    """Every key of a recipe, which ``--help`` shows after the options."""
+    from auricle.config.describe import key_listing
+
+    return key_listing()
+
+
+def _run(recipe: "Recipe") -> str:
     from auricle.config.build import build_run
 
-    build_run(recipe).run()
+    return build_run(recipe).run()
+
+
+def _show(recipe: "Recipe", several: bool = False) -> str:
+    """Writes the recipe on standard output, and nothing else; estimates go to standard error."""
+    from auricle.config.build import device_of, schedule
+    from auricle.config.build_model import model_config, pretrained_encoder
+    from auricle.config.estimate import estimates
+    from auricle.config.load import recipe_yaml
+    from auricle.config.schema_text import TextKeys
+
+    # the dictionary is not looked at: text has as many symbols as any cut-off may ask for
+    num_labels = 1_000_000 if isinstance(recipe.task, TextKeys) else 1
+    config = model_config(recipe, pretrained_encoder(recipe), num_labels)
+    schedule(recipe)
+    sys.stdout.write(("---\n" if several else "") + recipe_yaml(recipe))
+    sys.stdout.flush()
+    for line in estimates(recipe, config, device_of(recipe)):
+        print(line, file=sys.stderr)
+    return "checked"

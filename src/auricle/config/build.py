@@ -1,6 +1,7 @@
 """From a recipe to the objects of a run: data, schedule, optimizer, loop (the model: `build_model.py`)."""
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import torch
 
 from auricle.config.build_model import initial_model
 from auricle.config.build_text import text_dictionary, text_loader, text_objective
-from auricle.config.corpora import corpus_names, parts_of
+from auricle.config.corpora import corpus_names, parts_of, weights_of
 from auricle.config.load import recipe_yaml
 from auricle.config.schema import Recipe
 from auricle.config.schema_model import CTCKeys, FineTuningKeys, Seq2SeqKeys
@@ -23,6 +24,7 @@ from auricle.config.schema_task import (
     TriStageKeys,
 )
 from auricle.config.schema_text import TextKeys
+from auricle.config.word_decoder import word_decoder
 from auricle.data.corpora import SeveralCorpora
 from auricle.data.dataset import SpeechDataset
 from auricle.data.loader import BatchLoader
@@ -32,17 +34,20 @@ from auricle.files import atomic_write_text
 from auricle.manifest import read_labels, read_manifest
 from auricle.models.build import Model
 from auricle.models.config import Wav2Vec2Config
+from auricle.models.cost import cost_of
 from auricle.models.ctc import Wav2Vec2CTC
 from auricle.models.seq2seq import Wav2Vec2Seq2Seq
 from auricle.models.wav2vec import Wav2Vec
 from auricle.models.wav2vec2 import Wav2Vec2, Wav2Vec2Pretraining
 from auricle.train.draws import Draws, SeededDraws
 from auricle.train.loop import LoopOptions, Trainer
+from auricle.train.machine import cap_threads, matmul_flops
 from auricle.train.objective import CTCObjective, Objective, PredictionObjective, PretrainingObjective
 from auricle.train.optim import Adam
 from auricle.train.schedule import Cosine, Fixed, InverseSqrt, PolynomialDecay, Schedule, TriStage
 from auricle.train.seq2seq import Seq2SeqObjective
-from auricle.train.step import LossScale, Precision, Step
+from auricle.train.step import DTYPES, LossScale, Precision, Step
+from auricle.train.watch import watcher_of
 
 _log = logging.getLogger(__name__)
 
@@ -63,7 +68,9 @@ def build_run(recipe: Recipe, *, draws: Draws | None = None) -> Trainer:
     folder = Path(recipe.checkpoint.save_dir).expanduser()
     dictionary = _dictionary(recipe)
     torch.manual_seed(recipe.common.seed)
-    model = initial_model(recipe, dictionary).to(_device(recipe))
+    device = device_of(recipe)
+    cap_threads(device, recipe.dataset.num_workers)
+    model = initial_model(recipe, dictionary).to(device)
     accumulated = _workers_to_simulate(recipe)
     train = _loader(recipe, model, dictionary, recipe.dataset.train_subset, train=True)
     valid = {
@@ -72,6 +79,7 @@ def build_run(recipe: Recipe, *, draws: Draws | None = None) -> Trainer:
     for subset, loader in {recipe.dataset.train_subset: train, **valid}.items():
         _report_set_aside(folder, subset, loader)
     return Trainer(
+        watcher=watcher_of(model.config, _device_seconds(model, device, _precision(recipe, device))),
         folder=folder,
         model=model,
         dictionary=dictionary,
@@ -131,8 +139,9 @@ def _loader(
         assert dictionary is not None
         return text_loader(recipe, model, dictionary, subset, train=train)
     parts = [(number, _dataset(recipe, model, dictionary, name)) for number, name in parts_of(task, subset)]
+    weights = weights_of(task, parts) if train else None
     return BatchLoader(
-        SeveralCorpora(parts) if corpus_names(task) else parts[0][1],
+        SeveralCorpora(parts, weights) if corpus_names(task) else parts[0][1],
         max_tokens=data.max_tokens if train else data.max_tokens_valid,
         batch_size=data.batch_size if train else data.batch_size_valid,
         required_batch_size_multiple=data.required_batch_size_multiple,
@@ -272,6 +281,7 @@ def _objective(recipe: Recipe, model: Model, dictionary: Dictionary | None, draw
             zero_infinity=keys.zero_infinity,
             sentence_avg=keys.sentence_avg,
             freeze_updates=recipe.model.freeze_finetune_updates,
+            word_decoder=word_decoder(recipe, dictionary),
         )
     if isinstance(keys, LabelSmoothedKeys):
         assert isinstance(model, Wav2Vec2Seq2Seq) and isinstance(recipe.model, Seq2SeqKeys)
@@ -296,6 +306,18 @@ def _weight_of_quantizer(keys: ContrastiveKeys, model: Wav2Vec) -> tuple[float, 
     if len(weights) > 1:
         raise UserError(f"criterion.loss_weights={list(weights)}: the model has one penalty at most")
     return weights if model.vector_quantizer is not None else ()
+
+
+def _device_seconds(
+    model: Model, device: torch.device, precision: Precision
+) -> Callable[[int, int], float] | None:
+    """What a batch of (rows, samples) would take the device at the speed of a matrix product."""
+    cost = cost_of(model.config)
+    if cost is None:
+        return None
+    # on a CPU float32 products are the fastest there are; 16 bits often are not
+    speed = matmul_flops(device, torch.float32 if device.type == "cpu" else DTYPES[precision], 0.1)
+    return lambda rows, samples: cost.training_flops(rows, samples) / speed
 
 
 def _loss_weights(keys: ContrastiveKeys, config: Wav2Vec2Config) -> tuple[float, ...]:
@@ -324,7 +346,8 @@ def _precision(recipe: Recipe, device: torch.device) -> Precision:
     return "fp16"
 
 
-def _device(recipe: Recipe) -> torch.device:
+def device_of(recipe: Recipe) -> torch.device:
+    """Where a recipe trains on this machine."""
     device = torch.device("cuda" if torch.cuda.is_available() and not recipe.common.cpu else "cpu")
     if recipe.common.tpu:
         _log.info("common.tpu=true: this version trains on %s", device.type)

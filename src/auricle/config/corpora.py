@@ -1,5 +1,7 @@
 """fairseq's words for several corpora in a run: `task.multi_corpus_keys=en,fr`, and subsets `en:train_en`."""
 
+from collections.abc import Sequence
+
 from auricle.config.schema_task import AudioKeys
 from auricle.errors import UserError
 
@@ -30,3 +32,28 @@ def parts_of(task: AudioKeys, subset: str) -> list[tuple[int, str]]:
             )
         parts.append((names.index(key.strip()), manifest.strip()))
     return parts
+
+
+def weights_of(task: AudioKeys, parts: Sequence[tuple[int, object]]) -> list[float] | None:
+    """The share of each part in an epoch; None where all of each is taken once.
+
+    Args:
+        task: `multi_corpus_sampling_weights=1,3` are shares of the corpora.
+        parts: Each begins with the number of its corpus.
+
+    Raises:
+        UserError: there is not one number for each corpus.
+    """
+    names, given = corpus_names(task), task.multi_corpus_sampling_weights
+    if not names or given is None:
+        return None
+    try:
+        weights = [float(weight) for weight in given.split(",")]
+    except ValueError:
+        weights = []
+    if len(weights) != len(names):
+        raise UserError(
+            f"task.multi_corpus_sampling_weights={given}: give one number for each of "
+            f"task.multi_corpus_keys={','.join(names)}"
+        )
+    return [weights[number] for number, _ in parts]

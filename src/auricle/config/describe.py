@@ -1,4 +1,4 @@
-"""Every key there is, with its type, its default and its meaning, for `auricle train --help-keys`."""
+"""Every key there is, with its type, its default and its meaning, for `auricle train --help`."""
 
 from auricle.config.fields import MISSING, Key, keys_of, type_name
 from auricle.config.schema import GROUPS
@@ -11,12 +11,12 @@ def key_listing() -> str:
         for variant, kind in kinds.items():
             heading = f"{group}, with _name={variant}" if variant else group
             summary = (kind.__doc__ or "").strip().splitlines()[0]
-            if parent := next((other for other in kind.__mro__[1:] if other in kinds.values()), None):
-                summary += " Keys that differ:" if shown_keys(kind, parent) else " No key differs."
-            lines = [
-                f"  {group}.{key.name}  ({_type_and_default(key)})  {key.about}"
-                for key in shown_keys(kind, parent)
-            ]
+            parent = next((other for other in kind.__mro__[1:] if other in kinds.values()), None)
+            # what has an effect comes first
+            shown = sorted(shown_keys(kind, parent), key=lambda key: key.inert)
+            if parent:
+                summary += " Keys that differ:" if shown else " No key differs."
+            lines = [f"  {group}.{key.name}  ({_type_and_default(key)})  {key.about}" for key in shown]
             sections.append("\n".join([f"{heading}: {summary}", *lines]))
     return "\n\n".join(sections)
 

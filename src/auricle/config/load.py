@@ -4,12 +4,12 @@ import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from auricle.config.fields import MISSING, coerce, keys_of, variants
 from auricle.config.overrides import Change, Flag, flag_change, is_selector, read_override, sort_words
+from auricle.config.recipe_files import find_recipe, folder_of, one_line, parts_of
 from auricle.config.schema import FOREIGN_GROUPS, GROUPS, RENAMED, Recipe, known_keys, nearest
 from auricle.errors import UserError
 
@@ -25,6 +25,8 @@ _COMPANIONS = {
 }
 """The task that each model is trained with, and the criteria it may be; those of a model whose name begins so
 are the same."""
+
+_TUNED = [model for model, (task, _) in _COMPANIONS.items() if task == "audio_finetuning"]
 
 
 def load_recipe(
@@ -47,15 +49,18 @@ def load_recipe(
         UserError: no such recipe, key or variant; a value of a wrong type; a key left open.
     """
     given = _Given()
+    folder = folder_of(config_dir)
     if name is not None:
-        path = find_recipe(name, config_dir)
-        given.merge(_read_yaml(path), f"recipe {path.name}", quiet=config_dir is None)
+        given.merge_file(find_recipe(name, config_dir), folder, quiet=config_dir is None)
     parsed = sort_words([f for f in flags if isinstance(f, str)]).flags
     parsed += tuple(f for f in flags if isinstance(f, Flag))
     changes = [read_override(text) for text in overrides]
     selecting = [flag_change(flag, {}) for flag in parsed if is_selector(flag)]
     for change in (*selecting, *changes):
-        given.apply(change)
+        if file := _chosen_file(change, folder):
+            given.merge_file(file, folder, quiet=False)
+        else:
+            given.apply(change)
     if parsed:
         chosen = given.chosen()
         for flag in parsed:
@@ -66,54 +71,12 @@ def load_recipe(
     return given.resolve()
 
 
-def recipe_names() -> list[str]:
-    """The recipes shipped with the package."""
-    return sorted(path.stem for path in _shipped().glob("*.yaml"))
-
-
-def find_recipe(name: str, config_dir: Path | None = None) -> Path:
-    """The file of a recipe.
-
-    Raises:
-        UserError: there is none; the nearest name is given.
-    """
-    folder = _shipped() if config_dir is None else config_dir.expanduser()
-    if not folder.is_dir():
-        raise UserError(f"--config-dir {folder}: there is no such folder")
-    stem = name.removesuffix(".yaml")
-    for path in (folder / f"{stem}.yaml", folder / f"{stem}.yml", folder / f"{Path(stem).name}.yaml"):
-        if path.is_file():
-            return path
-    known = sorted(str(p.relative_to(folder).with_suffix("")) for p in folder.rglob("*.yaml"))
-    listed = f"; there are {', '.join(known) or 'none'}" if len(known) <= 40 else ""
-    where = "among those shipped" if config_dir is None else f"in {folder}"
-    raise UserError(f"no recipe '{name}' {where}{nearest(stem, known)}{listed}")
-
-
-def _shipped() -> Path:
-    return Path(str(resources.files("auricle") / "recipes"))
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    """The file's content, interpolations as they stand; `${env:X}` in today's words."""
-    import yaml
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-
-    try:
-        loaded = OmegaConf.load(path)
-        content = OmegaConf.to_container(loaded, resolve=False)
-    except OSError as error:
-        raise UserError(f"recipe {path}: {error.strerror}") from error
-    except (yaml.YAMLError, OmegaConfBaseException, UnicodeDecodeError) as error:
-        raise UserError(f"recipe {path} is not valid YAML: {_one_line(error)}") from error
-    if not isinstance(content, dict):
-        raise UserError(f"recipe {path} must hold groups of keys, such as 'model:' and 'task:'")
-    return {str(group): keys for group, keys in content.items()}
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]
+def _chosen_file(change: Change, folder: Path) -> Path | None:
+    """The file that an override such as `+run_config=slurm_1` names: `run_config/slurm_1.yaml`."""
+    if change.key in GROUPS or "." in change.key or not isinstance(change.value, str):
+        return None
+    path = folder / change.key / f"{change.value.removesuffix('.yaml')}.yaml"
+    return path if path.is_file() else None
 
 
 @dataclass(slots=True)
@@ -124,6 +87,11 @@ class _Given:
     origins: dict[str, str] = field(default_factory=dict)
     quiet: set[str] = field(default_factory=set)
 
+    def merge_file(self, path: Path, folder: Path, *, quiet: bool) -> None:
+        """Takes over a recipe file and the files that it begins with."""
+        for part, content in parts_of(path, folder):
+            self.merge(content, f"recipe {part.name}", quiet=quiet)
+
     def merge(self, content: Mapping[str, Any], origin: str, *, quiet: bool) -> None:
         """Takes over a recipe file; `quiet` for one of ours, whose keys without effect need no notice."""
         for group, keys in content.items():
@@ -131,6 +99,8 @@ class _Given:
                 _log.info("%s: the group %s is not used", origin, group)
             elif group not in GROUPS:
                 raise UserError(f"{origin}: unknown group '{group}'{nearest(group, list(GROUPS))}")
+            elif isinstance(keys, str):
+                self.apply(Change(group, keys, origin))
             elif not isinstance(keys, Mapping | None):
                 raise UserError(f"{origin}: '{group}' must hold keys, not {keys!r}")
             else:
@@ -206,6 +176,7 @@ class _Given:
 
     def resolve(self) -> Recipe:
         """Fills in defaults, follows links, checks types and says what is still open."""
+        self._modernise_task()
         chosen = self.chosen()
         complete = {
             group: self._fill(kind, self.values.get(group, {}), group) for group, kind in chosen.items()
@@ -216,6 +187,17 @@ class _Given:
         _check(recipe)
         self._mention_inert(chosen)
         return recipe
+
+    def _modernise_task(self) -> None:
+        """Before 2021 fairseq had one task for both: with labels, `audio_pretraining` is fine-tuning."""
+        model, task = self.values.get("model", {}), self.values.get("task", {})
+        if task.get("_name") != "audio_pretraining" or model.get("_name") not in _TUNED:
+            return
+        _log.info(
+            "%s: task audio_pretraining with a fine-tuned model, as fairseq once had it, is audio_finetuning",
+            self.origin("task._name"),
+        )
+        task["_name"] = "audio_finetuning"
 
     def _fill(self, kind: type, values: Mapping[str, Any], path: str) -> dict[str, Any]:
         """Every key of a group: as given, else its default or link."""
@@ -296,7 +278,7 @@ def _follow_links(complete: Mapping[str, Any]) -> dict[str, Any]:
     try:
         resolved = OmegaConf.to_container(OmegaConf.create(_modern(complete)), resolve=True)
     except (OmegaConfBaseException, RecursionError) as error:
-        raise UserError(f"an interpolation of the recipe cannot be resolved: {_one_line(error)}") from error
+        raise UserError(f"an interpolation of the recipe cannot be resolved: {one_line(error)}") from error
     assert isinstance(resolved, dict)
     return {str(group): values for group, values in resolved.items()}
 

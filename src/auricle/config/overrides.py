@@ -127,7 +127,10 @@ def _override_value(text: str, raw: str) -> Any:
     except HydraException:
         return raw
     if override.is_sweep_override():
-        raise UserError(f"'{text}' gives several values: a run takes one; a list is written [{raw}]")
+        raise UserError(
+            f"'{text}' gives several values: a run takes one; "
+            f"a list is written [{raw}], a sweep over them is --multirun"
+        )
     return override.value()
 
 

@@ -45,7 +45,7 @@ GROUPS: dict[str, dict[str, type]] = {
 """The variants of each group by `_name`; a group with only one kind has it under ""."""
 
 FOREIGN_GROUPS = frozenset(
-    {"bmuf", "bpe", "common_eval", "defaults", "ema", "eval_lm", "generation", "hydra", "interactive"}
+    {"bmuf", "bpe", "common_eval", "ema", "eval_lm", "generation", "hydra", "interactive"}
     | {"scoring", "simul_type", "tokenizer"}
 )
 """Groups of fairseq's recipes that training speech models makes no use of."""

@@ -16,7 +16,9 @@ class AudioKeys:
         None,
         "Names of corpora that are mixed: their adapters' order; subsets are then written NAME:MANIFEST.",
     )
-    multi_corpus_sampling_weights: str | None = inert(None, "Their shares; all of each is taken, once.")
+    multi_corpus_sampling_weights: str | None = key(
+        None, "Their shares in an epoch, such as 1,3; null takes all of each once."
+    )
     binarized_dataset: bool = inert(False, "Manifests in a binary format.")
     sample_rate: int = key(16000, "In Hz; audio at another rate is resampled.")
     normalize: bool = key(False, "Bring every utterance to zero mean and unit variance.")
@@ -91,12 +93,12 @@ class CTCLossKeys:
     zero_infinity: bool = key(False, "Count labels that cannot fit the audio as zero loss, not as infinite.")
     sentence_avg: bool = linked("optimization.sentence_avg", "Normalise by utterances instead of by labels.")
     post_process: str = inert("letter", "How units become words for the word error rate.")
-    wer_kenlm_model: str | None = inert(None, "Language model of the word error rate while training.")
-    wer_lexicon: str | None = inert(None, "Its lexicon.")
-    wer_lm_weight: float = inert(2.0, "Its weight.")
-    wer_word_score: float = inert(-1.0, "Score added for each word.")
-    wer_sil_weight: float = inert(0.0, "Score added for each silence.")
-    wer_args: tuple[str, str, float, float] | None = inert(
+    wer_kenlm_model: str | None = key(None, "Language model of the word error rate while training.")
+    wer_lexicon: str | None = key(None, "Its lexicon.")
+    wer_lm_weight: float = key(2.0, "Its weight.")
+    wer_word_score: float = key(-1.0, "Score added for each word.")
+    wer_sil_weight: float = key(0.0, "Score added for each silence.")
+    wer_args: tuple[str, str, float, float] | None = key(
         None, "The same four in one: model, lexicon, weight, word score."
     )
 

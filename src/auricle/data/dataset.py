@@ -6,6 +6,7 @@ from operator import eq
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from auricle import audio
@@ -94,6 +95,10 @@ class SpeechDataset:
     def source(self) -> Path:
         """The manifest's file."""
         return self._manifest.source
+
+    def in_epoch(self, seed: int, epoch: int) -> NDArray[np.bool_]:
+        """Which utterances an epoch consists of, bool [U]: all."""
+        return np.ones(len(self), dtype=np.bool_)
 
     def __len__(self) -> int:
         return len(self.entries)

@@ -63,6 +63,9 @@ class Samples(Protocol[B_co]):
     def name(self, index: int) -> str:
         """What to call one in messages."""
 
+    def in_epoch(self, seed: int, epoch: int) -> NDArray[np.bool_]:
+        """Which of them an epoch consists of, bool [U]; a function of (seed, epoch)."""
+
     def collate(self, items: Sequence[Any], *, pad: bool, crop_start: CropStart) -> B_co:
         """Put some that were read together."""
 
@@ -147,8 +150,9 @@ class BatchLoader(Generic[B]):
         # fairseq seeds both draws alike
         drawn = np.random.RandomState(self._seed + epoch) if self._shuffle else None
         order = ordered_indices(self.dataset.sizes, max_sample_size=self.dataset.max_sample_size, rng=drawn)
+        usable = self._fits & self.dataset.in_epoch(self._seed, epoch if self._shuffle else 1)
         batches = batch_by_size(
-            order[self._fits[order]].tolist(),
+            order[usable[order]].tolist(),
             self._num_tokens.tolist(),
             max_tokens=self._max_tokens,
             batch_size=self._batch_size,

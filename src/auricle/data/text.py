@@ -138,6 +138,10 @@ class TextDataset:
     def __len__(self) -> int:
         return len(self.sizes)
 
+    def in_epoch(self, seed: int, epoch: int) -> NDArray[np.bool_]:
+        """Which samples an epoch consists of, bool [K]: all."""
+        return np.ones(len(self), dtype=np.bool_)
+
     def __getitem__(self, index: int) -> tuple[int, NDArray[np.int64]]:
         """The number of a sample and its symbols, with the one before them; not shortened yet."""
         start, end = self._blocks[index]

@@ -12,16 +12,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from auricle.convert.loaded import Loaded
 from auricle.convert.own import read_model
 from auricle.data.loader import AnyBatch, BatchLoader
-from auricle.decode.report import ErrorCounts
 from auricle.dictionary import Dictionary
 from auricle.errors import UserError
 from auricle.files import atomic_write_text, resolve_folder
-from auricle.losses import Loss
 from auricle.models.build import Model
 from auricle.models.config import SpeechConfig
 from auricle.train.checkpoint import (
@@ -34,11 +30,12 @@ from auricle.train.checkpoint import (
     save_checkpoint,
     update_name,
 )
-from auricle.train.draws import VALIDATION_EPOCH, Position
-from auricle.train.metrics import RunLog, RunningMeans
+from auricle.train.metrics import RunLog
 from auricle.train.schedule import Schedule
 from auricle.train.signals import StopRequest
-from auricle.train.step import LossScale, Step
+from auricle.train.step import LossScale, Step, UpdateResult
+from auricle.train.validation import add_loss, validate
+from auricle.train.watch import Watcher, names_of, why_not_finite
 
 MAX_SKIPPED = 50
 """Updates in a row whose gradient is not finite, before the run gives up."""
@@ -111,6 +108,7 @@ class Trainer:
         valid: Batches to validate on, by subset; the first decides what is best.
         options: When to do what.
         recipe: Text for `recipe.yaml`; "" writes none.
+        watcher: Says what goes wrong.
     """
 
     folder: Path
@@ -122,6 +120,7 @@ class Trainer:
     valid: Mapping[str, BatchLoader[Any]]
     options: LoopOptions
     recipe: str = ""
+    watcher: Watcher = field(default_factory=Watcher)
     progress: Progress = field(default_factory=Progress)
     _skipped_in_a_row: int = 0
 
@@ -189,7 +188,7 @@ class Trainer:
         """The micro-batches of each update that is left of this epoch."""
         frequencies = self.options.update_freq
         count = frequencies[min(self.progress.epoch, len(frequencies)) - 1]
-        batches = self.train.epoch(self.progress.epoch, self.progress.batches_done)
+        batches = self.watcher.waits.timed(self.train.epoch(self.progress.epoch, self.progress.batches_done))
         while group := list(islice(batches, count)):
             yield group
 
@@ -208,7 +207,7 @@ class Trainer:
         lr = self.schedule(progress.num_updates)
         result = self.step.update(batches, progress.epoch, progress.num_updates, lr)
         if not result.applied:
-            self._note_skipped(batches, log)
+            self._note_skipped(batches, result, lr, log)
             return False
         self._skipped_in_a_row = 0
         progress.num_updates += 1
@@ -216,20 +215,22 @@ class Trainer:
             add_loss(log.train, loss)
         log.train.add("grad_norm", result.grad_norm)
         amount = sum(batch.amount for batch in batches)
-        log.update(progress.num_updates, epoch=progress.epoch, lr=lr, amount=amount)
+        use, done = self.watcher.use(batches), progress.num_updates
+        line = log.update(done, epoch=progress.epoch, lr=lr, amount=amount, use=use)
+        self.watcher.update(done, result, lr, names_of(batches, self.train.dataset), line, log)
         return True
 
-    def _note_skipped(self, batches: list[AnyBatch], log: RunLog) -> None:
+    def _note_skipped(self, batches: list[AnyBatch], result: UpdateResult, lr: float, log: RunLog) -> None:
         self.progress.skipped += 1
         self._skipped_in_a_row += 1
-        names = [self.train.dataset.name(i) for batch in batches for i in batch.ids.tolist()]
-        shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-        log.say(f"skipped an update: the gradient is not finite; utterances {shown}")
-        if self._skipped_in_a_row >= MAX_SKIPPED and not self.step.loss_scale:
-            raise UserError(
-                f"{MAX_SKIPPED} updates in a row had no finite gradient (the last on {shown}): "
-                "lower optimization.lr, set optimization.clip_norm, or check these files"
-            )
+        scale = self.step.loss_scale
+        names = names_of(batches, self.train.dataset)
+        why = why_not_finite(self.model, batches, names, result.losses, lr, scale)
+        log.say(
+            f"warning: update skipped, its gradient is not finite ({self.progress.skipped} so far): {why}"
+        )
+        if self._skipped_in_a_row >= MAX_SKIPPED and not scale:
+            raise UserError(f"{MAX_SKIPPED} updates in a row had no finite gradient; the last one: {why}")
 
     def _reason_to_end(self) -> str | None:
         progress, options = self.progress, self.options
@@ -285,6 +286,7 @@ class Trainer:
         for i, (subset, loader) in enumerate(self.valid.items()):
             line = validate(self.step, self.model, loader, self.progress.num_updates)
             log.record(subset, self.progress.num_updates, line)
+            self.watcher.validated(subset, line, log)
             if i == 0:
                 is_best = self._compare(line)
         return is_best
@@ -364,32 +366,6 @@ class Trainer:
             raise UserError(
                 f"{loaded.source} holds another model than the recipe describes: {advice}"
             ) from None
-
-
-def add_loss(means: RunningMeans, loss: Loss) -> None:
-    """Add a loss to running means, in fairseq's units."""
-    means.add_loss(loss.total, loss.denominator, loss.parts)
-    if loss.correct is not None and loss.counted is not None:
-        means.add("accuracy", loss.correct, loss.counted)
-    if loss.symbols is not None:
-        means.add_perplexity(loss.total, loss.symbols)
-    for name, value in loss.means.items():
-        means.add(name, value)
-
-
-@torch.no_grad()
-def validate(step: Step, model: Model, loader: BatchLoader[Any], num_updates: int) -> dict[str, float]:
-    """Loss, and accuracy or error rates, over all of a subset; masks are the same every time."""
-    model.eval()
-    means, errors = RunningMeans(), ErrorCounts()
-    for batch in loader.epoch(1):
-        if len(batch):
-            with step.autocast():
-                loss, counts = step.objective.validate(batch, Position(VALIDATION_EPOCH, num_updates))
-            add_loss(means, loss)
-            errors += counts or ErrorCounts()
-    rates = {"wer": errors.wer, "uer": errors.uer, "cer": errors.cer} if errors.num_utterances else {}
-    return means.means() | rates
 
 
 def _due(count: int, interval: int) -> bool:

@@ -16,6 +16,7 @@ from torch import Tensor
 from auricle.errors import UserError
 from auricle.files import atomic_write_text
 from auricle.train.progress import Display
+from auricle.train.speed import Speed, Use
 
 Number = float | Tensor
 """A Python number or a tensor of one element."""
@@ -137,7 +138,9 @@ class RunLog:
         finally:
             self.close()
 
-    def update(self, num_updates: int, *, epoch: int, lr: float, amount: float) -> None:
+    def update(
+        self, num_updates: int, *, epoch: int, lr: float, amount: float, use: Use | None = None
+    ) -> Mapping[str, float] | None:
         """Note the end of an update, after `train` has been told of it.
 
         Args:
@@ -145,22 +148,30 @@ class RunLog:
             epoch: From 1.
             lr: The learning rate that it used.
             amount: Of what it was trained on: seconds of audio, or tokens.
+            use: What else is known of it.
+
+        Returns:
+            What was logged, where a line was due.
         """
-        self._speed.add(amount)
+        self._speed.add(amount, use)
         rates = self._speed.rates()
         self._unwritten = (num_updates, epoch, lr)
+        values = None
         if num_updates % self._log_interval == 0 or num_updates == self._total_updates:
-            self._write_train()
+            values = self._write_train()
             self.train.reset()
             self._speed.reset()
         self._display.advance(num_updates, rates)
+        return values
 
-    def _write_train(self) -> None:
-        if self._unwritten:
-            num_updates, epoch, lr = self._unwritten
-            values = {"epoch": epoch, **self.train.means(), "lr": lr, **self._speed.rates()}
-            self.record("train", num_updates, values)
-            self._unwritten = None
+    def _write_train(self) -> Mapping[str, float] | None:
+        if not self._unwritten:
+            return None
+        num_updates, epoch, lr = self._unwritten
+        values = {"epoch": epoch, **self.train.means(), "lr": lr, **self._speed.rates()}
+        self.record("train", num_updates, values)
+        self._unwritten = None
+        return values
 
     def record(self, split: str, num_updates: int, values: Mapping[str, float]) -> None:
         """Write one line of `values` (such as ``RunningMeans.means()``) for a split or subset."""
@@ -272,43 +283,6 @@ class Events:
         """Close the files."""
         for writer in self._writers.values():
             writer.close()
-
-
-class Speed:
-    """Updates, and seconds of audio or tokens, a second of training, since the last reset."""
-
-    def __init__(self, clock: Callable[[], float], measured: str = "audio_seconds") -> None:
-        self._clock = clock
-        self._measured = measured
-        self.reset()
-
-    def reset(self) -> None:
-        """Start anew."""
-        self._since = self._clock()
-        self._updates = 0
-        self._amount = 0.0
-
-    def add(self, amount: float) -> None:
-        """Count one update."""
-        self._updates += 1
-        self._amount += amount
-
-    @contextlib.contextmanager
-    def paused(self) -> Iterator[None]:
-        """Leave the time of the block out."""
-        before = self._clock()
-        try:
-            yield
-        finally:
-            self._since += self._clock() - before
-
-    def rates(self) -> dict[str, float]:
-        """The two rates, under their names in the log."""
-        seconds = max(self._clock() - self._since, 1e-9)
-        return {
-            f"{self._measured}_per_second": self._amount / seconds,
-            "updates_per_second": self._updates / seconds,
-        }
 
 
 def _open_events(folder: Path, num_updates: int) -> Events | None:

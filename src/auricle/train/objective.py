@@ -14,7 +14,7 @@ from auricle import losses
 from auricle.data.collate import Batch
 from auricle.decode.report import ErrorCounts, count_errors
 from auricle.decode.viterbi import viterbi
-from auricle.dictionary import Dictionary
+from auricle.dictionary import Dictionary, words_to_letters
 from auricle.losses import Loss
 from auricle.models.ctc import CTCOutput, Wav2Vec2CTC
 from auricle.models.wav2vec import PredictionDraws, Wav2Vec
@@ -39,6 +39,13 @@ class Objective(Protocol):
 
     def validate(self, batch: Any, position: Position) -> tuple[Loss, ErrorCounts | None]:
         """The loss of a batch in validation, and its recognition errors where there are labels."""
+
+
+class WordDecoder(Protocol):
+    """Finds words by a language model, for validation."""
+
+    def __call__(self, log_probs: Tensor, lengths: Tensor) -> list[str]:
+        """The words of each row: log_probs [B, N, V] float32, lengths [B] int64."""
 
 
 @dataclass(frozen=True)
@@ -107,13 +114,14 @@ class CTCObjective:
     zero_infinity: bool = False
     sentence_avg: bool = False
     freeze_updates: int = 0
+    word_decoder: WordDecoder | None = None
 
     def loss(self, batch: Batch, position: Position) -> Loss:
         """See `Objective`."""
         return self._loss(batch, self._forward(batch, position))
 
     def validate(self, batch: Batch, position: Position) -> tuple[Loss, ErrorCounts]:
-        """See `Objective`; errors are those of greedy decoding."""
+        """See `Objective`; errors are those of greedy decoding, of words those of `word_decoder` if any."""
         output = self._forward(batch, position)
         return self._loss(batch, output), self._errors(batch, output)
 
@@ -158,7 +166,12 @@ class CTCObjective:
             self.dictionary.decode(target[:length])
             for target, length in zip(batch.targets, batch.target_lengths.tolist(), strict=True)
         ]
-        return count_errors(references, [self.dictionary.decode(h.tokens) for h in hypotheses])
+        counts = count_errors(references, [self.dictionary.decode(h.tokens) for h in hypotheses])
+        if self.word_decoder is None:
+            return counts
+        spelled = map(words_to_letters, self.word_decoder(emissions, output.lengths))
+        found = count_errors(references, list(spelled))
+        return replace(counts, word_edits=found.word_edits, num_words=found.num_words)
 
 
 def padded_lengths(batch: Batch, moved: Batch) -> Tensor | None:

@@ -13,6 +13,9 @@ _NAMES = {
     "audio_seconds_per_second": "audio-s/s",
     "tokens_per_second": "tokens/s",
     "updates_per_second": "updates/s",
+    "padding_share": "padding",
+    "data_wait_share": "waiting",
+    "device_share": "of peak",
 }
 
 

@@ -1,5 +1,6 @@
 """``auricle labels`` and ``auricle libri-labels`` from the command line."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -80,3 +81,24 @@ def test_librispeech(folder: Path) -> None:
     assert (folder / "labels/dev.ltr").read_text() == "H E | I T |\n"
     assert (folder / "labels/dev.wrd").read_text() == "HE IT\n"
     assert sorted(path.name for path in (folder / "labels").iterdir()) == ["dev.ltr", "dev.wrd"]
+
+
+def test_labels_that_a_model_made_are_believed_above_a_confidence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest = tmp_path / "unlabelled.tsv"
+    manifest.write_text(f"{tmp_path}\na.wav\t16000\nb.wav\t16000\nc.wav\t32000\n")
+    rows = [("a.wav", "YES", 0.95), ("b.wav", "NO", 0.4), ("c.wav", "GO", 0.99)]
+    (tmp_path / "heard.jsonl").write_text(
+        "".join(
+            json.dumps({"path": str(tmp_path / name), "text": text, "words": [{"score": score}]}) + "\n"
+            for name, text, score in rows
+        )
+    )
+    words = ["labels", str(tmp_path / "heard.jsonl"), "--manifest", str(manifest), "--min-confidence", "0.9"]
+    assert main([*words, "--output-dir", str(tmp_path / "out"), "--output-name", "pseudo"]) == 0
+    assert (tmp_path / "out" / "pseudo.ltr").read_text() == "Y E S |\nG O |\n"
+    assert (tmp_path / "out" / "pseudo.tsv").read_text() == f"{tmp_path}\na.wav\t16000\nc.wav\t32000\n"
+    assert "2 of 3 utterances are believed, 75.0% of the audio" in capsys.readouterr().out
+    assert main([*words, "--output-dir", str(tmp_path)]) == 2
+    assert "would be written over" in capsys.readouterr().err

@@ -54,3 +54,18 @@ def test_keys_and_recipes_are_listed(capsys: pytest.CaptureFixture[str]) -> None
     assert "model.mask_prob" in capsys.readouterr().out
     assert main(["train", "--list-recipes"]) == 0
     assert "vox_960h" in capsys.readouterr().out.splitlines()
+
+
+def test_help_lists_every_key_after_the_options(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "--help"]) == 0
+    out = capsys.readouterr().out
+    assert out.index("--config-name") < out.index("common: Logging") < out.index("checkpoint.save_dir")
+
+
+def test_a_dry_run_says_what_it_will_cost_beside_the_recipe(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "corpus", "--dry-run", "--config-name", "small_ctc"]) == 0
+    out, err = capsys.readouterr()
+    assert [line.split(":")[0] for line in err.splitlines()[-5:]] == [
+        *("parameters", "a batch", "an update", "memory, about", "time, about")
+    ]
+    assert "GFLOP" not in out

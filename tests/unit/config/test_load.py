@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from auricle.config.load import find_recipe, load_recipe, recipe_names
+from auricle.config.load import load_recipe
+from auricle.config.recipe_files import find_recipe, recipe_names
 from auricle.config.schema import Recipe
 from auricle.config.schema_model import CTCKeys, Wav2Vec2Keys
 from auricle.config.schema_task import CosineKeys, PolynomialKeys

@@ -12,13 +12,13 @@ from auricle.manifest import read_manifest
 from corpora import write_corpus
 
 
-def several(folder: Path) -> tuple[SeveralCorpora, list[SpeechDataset]]:
+def several(folder: Path, weights: list[float] | None = None) -> tuple[SeveralCorpora, list[SpeechDataset]]:
     parts = []
     for name in ("one", "two"):
         manifest = read_manifest(write_corpus(folder / name, num_utterances=4) / "train.tsv")
         labels = [f"A {name[0].upper()}"] * 4
         parts.append(SpeechDataset(manifest, labels=labels, dictionary=Dictionary(["A", "O", "T"])))
-    return SeveralCorpora([(5, parts[0]), (2, parts[1])]), parts
+    return SeveralCorpora([(5, parts[0]), (2, parts[1])], weights), parts
 
 
 def test_utterances_are_those_of_the_parts(tmp_path: Path) -> None:
@@ -48,3 +48,15 @@ def test_what_cannot_be_read_leaves_no_key(tmp_path: Path) -> None:
     batch = joined.collate([joined[0], joined[5]], pad=True, crop_start=lambda *_: 0)
     assert len(batch) == 0 and batch.corpus_keys is not None and batch.corpus_keys.shape == (0,)
     assert [item.name for item in batch.set_aside] == [joined.name(0), joined.name(5)]
+
+
+def test_a_copy_is_an_utterance_of_its_own_with_the_label_and_key_of_what_it_copies(tmp_path: Path) -> None:
+    joined, parts = several(tmp_path, [1.0, 3.0])
+    assert joined.labels == ["A O"] * 4 + ["A T"] * 8 and len(joined) == 12
+    assert [joined.in_epoch(1, epoch).sum() for epoch in (1, 2)] == [8, 8]
+    for index in (5, 9):
+        copy, original = joined[index], parts[1][1]
+        assert copy.id == index and torch.equal(copy.samples, original.samples)  # type: ignore[union-attr]
+        assert joined.sizes[index] == parts[1].sizes[1] and joined.name(index) == parts[1].name(1)
+    batch = joined.collate([joined[0], joined[5], joined[9]], pad=True, crop_start=lambda *_: 0)
+    assert batch.corpus_keys is not None and batch.corpus_keys.tolist() == [5, 2, 2]

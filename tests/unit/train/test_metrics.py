@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from auricle.errors import UserError
 from auricle.train import metrics
-from auricle.train.metrics import Events, JsonLines, RunLog, RunningMeans, Speed
+from auricle.train.metrics import Events, JsonLines, RunLog, RunningMeans
 
 
 class Clock:
@@ -121,20 +121,6 @@ def test_a_full_disk_is_a_users_error(tmp_path: Path) -> None:
         with pytest.raises(UserError, match=r"cannot write .*log\.jsonl: No space left on device"):
             lines.write({"update": 1})
         lines.close()
-
-
-def test_speed_leaves_pauses_out() -> None:
-    clock = Clock()
-    speed = Speed(clock)
-    clock.now += 2
-    speed.add(30.0)
-    with speed.paused():
-        clock.now += 100
-    clock.now += 2
-    speed.add(10.0)
-    assert speed.rates() == {"audio_seconds_per_second": 10.0, "updates_per_second": 0.5}
-    speed.reset()
-    assert speed.rates()["updates_per_second"] == 0.0
 
 
 def train(log: RunLog, clock: Clock, updates: range) -> None:

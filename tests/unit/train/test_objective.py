@@ -7,6 +7,7 @@ import torch
 from torch.testing import assert_close
 
 from auricle.decode.report import ErrorCounts
+from auricle.dictionary import letters_to_words
 from auricle.losses import ctc, pretraining, weigh_blank
 from auricle.models.config import NegativesConfig
 from auricle.models.wav2vec2 import PretrainingDraws
@@ -122,3 +123,37 @@ def test_draws_move_whole(device: str) -> None:
     tensors = (moved.span_mask, moved.masked_frames, moved.valid, moved.negatives, moved.noise)
     assert {tensor.device.type for tensor in tensors} == {device}
     assert moved.temperature == draws.temperature
+
+
+def test_what_pads_a_batch_of_pretraining_is_not_heard() -> None:
+    """`task.enable_padding` takes whole clips: their losses are those of their own samples alone."""
+    model = pretraining_model(without_chance())
+    batch = batch_of([4, 2], lengths=LENGTHS)
+    noisy = replace(batch, waveforms=batch.waveforms.clone())
+    noisy.waveforms[1, 1500:] = 1e3
+    clean, loud = (objective_of(model).loss(each, Position(1, 7)) for each in (batch, noisy))
+    assert_close(clean.total, loud.total)
+    for name in clean.parts:
+        assert_close(clean.parts[name], loud.parts[name])
+
+
+def test_words_of_validation_may_be_a_language_models() -> None:
+    greedy = objective_of(ctc_model().eval())
+    assert isinstance(greedy, CTCObjective)
+    batch = batch_of([0, 1], labels=True)
+    assert batch.targets is not None and batch.target_lengths is not None
+    said = [
+        letters_to_words(DICTIONARY.decode(target[:length]))
+        for target, length in zip(batch.targets, batch.target_lengths.tolist(), strict=True)
+    ]
+    shapes = []
+
+    def decoder(log_probs: torch.Tensor, lengths: torch.Tensor) -> list[str]:
+        shapes.append((log_probs.shape, lengths.tolist()))
+        return said
+
+    position = Position(VALIDATION_EPOCH, 0)
+    _, plain = greedy.validate(batch, position)
+    _, perfect = replace(greedy, word_decoder=decoder).validate(batch, position)
+    assert perfect.wer == 0.0 and perfect.uer == plain.uer
+    assert shapes[0][0][0] == 2 and len(shapes[0][1]) == 2
