@@ -45,7 +45,11 @@ def command(
     lines (--arch, --task, --criterion, ...) need no recipe.
 
     The run folder is runs/NAME, or --save-dir. Training goes on from its last
-    checkpoint where there is one; Ctrl-C saves and leaves.
+    checkpoint where there is one; Ctrl-C saves and leaves (exit code 130), and
+    so does SIGTERM (143).
+
+    On a machine with several GPUs each gets a process of its own; torchrun
+    starts them on several machines (docs/distributed.md).
 
     auricle train data/ --config-name small_pretrain
 
@@ -70,6 +74,6 @@ def command(
         schedule(recipe)
         sys.stdout.write(recipe_yaml(recipe))
         return
-    from auricle.config.build import build_run
+    from auricle.cli.workers import train
 
-    build_run(recipe).run()
+    raise typer.Exit(train(recipe))

@@ -32,6 +32,7 @@ from auricle.models.seq2seq import Wav2Vec2Seq2Seq
 from auricle.models.wav2vec import Wav2Vec
 from auricle.models.wav2vec2 import Wav2Vec2, Wav2Vec2Pretraining
 from auricle.train.draws import Draws, SeededDraws
+from auricle.train.engine import Engine, open_engine
 from auricle.train.loop import LoopOptions, Trainer
 from auricle.train.objective import CTCObjective, Objective, PredictionObjective, PretrainingObjective
 from auricle.train.optim import Adam
@@ -45,39 +46,47 @@ _NAMED = 5
 """Set-aside utterances named on the terminal; the rest stands in the run folder."""
 
 
-def build_run(recipe: Recipe, *, draws: Draws | None = None) -> Trainer:
+def build_run(recipe: Recipe, *, draws: Draws | None = None, engine: Engine | None = None) -> Trainer:
     """Everything a run needs, ready to `run()`.
 
     Args:
         recipe: What to do.
         draws: Where masks, distractors and noise come from; by default, drawn from `common.seed`.
+        engine: The workers that do it together; by default, those that the environment speaks of.
 
     Raises:
         UserError: the recipe asks for what is not there or does not fit together.
     """
-    model_keys = recipe.model
+    sharded = recipe.distributed_training.ddp_backend == "fully_sharded"
+    engine = engine or open_engine(cpu=recipe.common.cpu, sharded=sharded)
     folder = Path(recipe.checkpoint.save_dir).expanduser()
-    dictionary = read_dictionary(recipe) if isinstance(model_keys, FineTuningKeys) else None
-    torch.manual_seed(recipe.common.seed)
-    model = initial_model(recipe, dictionary).to(_device(recipe))
-    accumulated = _workers_to_simulate(recipe)
-    train = _loader(recipe, model, dictionary, recipe.dataset.train_subset, train=True)
-    valid = {
-        subset: _loader(recipe, model, dictionary, subset, train=False) for subset in _valid_subsets(recipe)
-    }
-    for subset, loader in {recipe.dataset.train_subset: train, **valid}.items():
-        _report_set_aside(folder, subset, loader)
-    return Trainer(
-        folder=folder,
-        model=model,
-        dictionary=dictionary,
-        step=_step(recipe, model, dictionary, draws or SeededDraws(recipe.common.seed), accumulated),
-        schedule=schedule(recipe),
-        train=train,
-        valid=valid,
-        options=_loop_options(recipe, accumulated),
-        recipe=recipe_yaml(recipe),
-    )
+    with engine.together():
+        dictionary = read_dictionary(recipe) if isinstance(recipe.model, FineTuningKeys) else None
+        torch.manual_seed(recipe.common.seed)
+        model = initial_model(recipe, dictionary).to(engine.device)
+        train = _loader(recipe, model, dictionary, recipe.dataset.train_subset, train=True)
+        valid = {
+            name: _loader(recipe, model, dictionary, name, train=False) for name in _valid_subsets(recipe)
+        }
+        for subset, loader in {recipe.dataset.train_subset: train, **valid}.items():
+            if engine.first:
+                _report_set_aside(folder, subset, loader)
+    engine.distribute(model)
+    batches = _batches_of_update(recipe, engine)
+    with engine.together():
+        return Trainer(
+            folder=folder,
+            model=model,
+            dictionary=dictionary,
+            step=_step(
+                recipe, model, dictionary, draws or SeededDraws(recipe.common.seed), engine, batches[0]
+            ),
+            schedule=schedule(recipe),
+            train=train,
+            valid=valid,
+            options=_loop_options(recipe, batches),
+            recipe=recipe_yaml(recipe),
+        )
 
 
 # --- the data
@@ -213,14 +222,18 @@ def _limit(updates: float) -> float:
 
 
 def _step(
-    recipe: Recipe, model: Model, dictionary: Dictionary | None, draws: Draws, accumulated: int
+    recipe: Recipe,
+    model: Model,
+    dictionary: Dictionary | None,
+    draws: Draws,
+    engine: Engine,
+    num_batches: int,
 ) -> Step:
     common, keys = recipe.common, recipe.optimizer
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if not trained:
         raise UserError("model.freeze_regex leaves nothing to train: choose a pattern that matches less")
     window = common.amp_scale_window if common.amp else common.fp16_scale_window
-    batches = accumulated * recipe.optimization.update_freq[0]
     return Step(
         model,
         _objective(recipe, model, dictionary, draws),
@@ -230,9 +243,10 @@ def _step(
         clip_norm=recipe.optimization.clip_norm,
         loss_scale=LossScale(
             value=common.amp_init_scale if common.amp else common.fp16_init_scale,
-            window=window or max(1, 2**14 // batches),  # fairseq's default
+            window=window or max(1, 2**14 // num_batches),  # fairseq's default
             smallest=common.min_loss_scale,
         ),
+        engine=engine,
     )
 
 
@@ -298,36 +312,42 @@ def _precision(recipe: Recipe, device: torch.device) -> Precision:
     return "fp16"
 
 
-def _device(recipe: Recipe) -> torch.device:
-    device = torch.device("cuda" if torch.cuda.is_available() and not recipe.common.cpu else "cpu")
-    if recipe.common.tpu:
-        _log.info("common.tpu=true: this version trains on %s", device.type)
-    return device
-
-
-def _workers_to_simulate(recipe: Recipe) -> int:
-    """Batches that stand for one of each worker: a run is one process."""
-    workers = recipe.distributed_training.distributed_world_size
-    if workers > 1:
+def _batches_of_update(recipe: Recipe, engine: Engine) -> tuple[int, ...]:
+    """Micro-batches of an update, by epoch: one of each worker that is asked for, `update_freq` times."""
+    if recipe.common.tpu and engine.first:
+        _log.info("common.tpu=true: this version trains on %s", engine.device.type)
+    asked, here = max(1, recipe.distributed_training.distributed_world_size), engine.num_workers
+    batches = tuple(asked * count for count in recipe.optimization.update_freq)
+    if asked > here:
+        what = f"simulating {asked} workers" + (f" with {here}" if here > 1 else "")
         _log.info(
-            "simulating %d workers by accumulating gradients (for one: "
-            "distributed_training.distributed_world_size=1)",
-            workers,
+            "%s by accumulating gradients (for %s: distributed_training.distributed_world_size=%d)",
+            what,
+            "one" if here == 1 else "no more",
+            here,
         )
-    return max(1, workers)
+    if here > max(batches):
+        _log.info(
+            "an update is made of %d batches: %d workers have nothing to do (to have larger updates: "
+            "distributed_training.distributed_world_size=%d)",
+            max(batches),
+            here - max(batches),
+            here,
+        )
+    return batches
 
 
 # --- the loop
 
 
-def _loop_options(recipe: Recipe, accumulated: int) -> LoopOptions:
+def _loop_options(recipe: Recipe, batches_of_update: tuple[int, ...]) -> LoopOptions:
     optimization, data, checkpoint = recipe.optimization, recipe.dataset, recipe.checkpoint
     return LoopOptions(
         max_update=optimization.max_update,
         max_epoch=optimization.max_epoch,
         stop_time_hours=optimization.stop_time_hours,
         stop_min_lr=optimization.stop_min_lr,
-        update_freq=tuple(accumulated * count for count in optimization.update_freq),
+        update_freq=batches_of_update,
         log_interval=recipe.common.log_interval,
         disable_validation=data.disable_validation,
         validate_interval=data.validate_interval,

@@ -79,6 +79,22 @@ class Batch:
         )
 
 
+def silence(num_samples: int = 16000) -> Batch:
+    """One utterance of silence, with nothing to say: what a worker hears who has nothing else to do."""
+    return Batch(
+        ids=torch.zeros(1, dtype=torch.int64),
+        waveforms=torch.zeros(1, num_samples),
+        lengths=torch.tensor([num_samples]),
+        targets=torch.full((1, 1), TARGET_PADDING),
+        target_lengths=torch.zeros(1, dtype=torch.int64),
+    )
+
+
+def nothing() -> Batch:
+    """A batch of no utterances."""
+    return collate((), pad=True, crop_start=lambda index, surplus: 0)
+
+
 def collate(
     items: Sequence[Utterance | SetAside],
     *,
