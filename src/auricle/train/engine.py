@@ -13,10 +13,12 @@ import os
 import re
 import socket
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import torch
@@ -165,11 +167,11 @@ class Workers(Engine):
 
     def loss(self, objective: Objective, batch: Batch, position: Position, *, last: bool) -> Loss:
         """See `Engine`."""
-        if self._replica is None or self._replica.module.objective is not objective:
-            self._replica = _Replica(_LossOf(objective))
+        if self._replica is None:
+            self._replica = _Replica(_LossOf(objective.model))
         # It is the forward pass that decides whether the backward pass exchanges.
         with nullcontext() if last else self._replica.no_sync():
-            total = self._replica(batch, position)
+            total = self._replica(partial(objective.loss, batch, position))
         return replace(self._replica.module.made, total=total)
 
     @contextmanager
@@ -216,11 +218,13 @@ class ShardingWorkers(Workers):
         for name, module in model.named_modules():
             if _LAYER.fullmatch(name):
                 fully_shard(module)
-        fully_shard(model)
+        self._root = _LossOf(model)
+        fully_shard(self._root)
 
     def loss(self, objective: Objective, batch: Batch, position: Position, *, last: bool) -> Loss:
         """See `Engine`: gradients are exchanged after every micro-batch, as nobody can hold them all."""
-        return Engine.loss(self, objective, batch, position, last=last)
+        total = self._root(partial(objective.loss, batch, position))
+        return replace(self._root.made, total=total)
 
     def whole(self, tensor: Tensor) -> Tensor:
         """See `Engine`."""
@@ -249,7 +253,8 @@ class ShardingWorkers(Workers):
     @contextmanager
     def entire(self, model: nn.Module) -> Iterator[None]:
         """See `Engine`."""
-        parts = [module for module in model.modules() if isinstance(module, FSDPModule)]
+        self._root(_no_loss)  # torch wants the outermost module to be the first that runs
+        parts = [module for module in self._root.modules() if isinstance(module, FSDPModule)]
         for part in parts:
             part.set_reshard_after_forward(False, recurse=False)
             part.unshard()
@@ -257,35 +262,41 @@ class ShardingWorkers(Workers):
             yield
         finally:
             for part in parts:
-                part.set_reshard_after_forward(part is not model, recurse=False)
+                part.set_reshard_after_forward(part is not self._root, recurse=False)
                 part.reshard()
 
 
 class _LossOf(nn.Module):
-    """An objective as a module, so that torch exchanges the gradients of all that it uses."""
+    """A model and its loss as one module, which gives torch a plain tensor to begin the backward pass at."""
 
     made: Loss
 
-    def __init__(self, objective: Objective) -> None:
+    def __init__(self, model: nn.Module) -> None:
         super().__init__()
-        self.model = objective.model
-        self.objective = objective
+        self.model = model
 
-    def forward(self, batch: Batch, position: Position) -> Tensor:
-        self.made = self.objective.loss(batch, position)
+    def forward(self, loss: Callable[[], Loss]) -> Tensor:
+        self.made = loss()
         return self.made.total
 
 
+def _no_loss() -> Loss:
+    return Loss(torch.zeros(()), torch.zeros(()), {}, {})
+
+
 class _Replica(DistributedDataParallel):
-    """Torch's wrapper around an objective; the weights of the first worker are everybody's."""
+    """Torch's wrapper; the weights of the first worker are everybody's."""
 
     module: _LossOf
 
     def __init__(self, module: _LossOf) -> None:
         # LayerDrop and frozen encoders leave weights out, which then have no gradient rather than one of 0.
-        super().__init__(
-            module, find_unused_parameters=True, broadcast_buffers=False, gradient_as_bucket_view=True
-        )
+        with warnings.catch_warnings():
+            # The word that is to replace `broadcast_buffers` is not known to older versions.
+            warnings.simplefilter("ignore", FutureWarning)
+            super().__init__(
+                module, find_unused_parameters=True, broadcast_buffers=False, gradient_as_bucket_view=True
+            )
 
 
 def open_engine(*, cpu: bool = False, sharded: bool = False) -> Engine:

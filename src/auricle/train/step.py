@@ -87,6 +87,7 @@ class Step:
         precision: Of matrix products and convolutions; parameters stay float32.
         clip_norm: 0 does not clip.
         engine: The workers that make the updates together; by default, there is one.
+        stand_in: What a worker without a micro-batch computes meanwhile; by default, silence.
     """
 
     def __init__(
@@ -100,6 +101,7 @@ class Step:
         clip_norm: float = 0.0,
         loss_scale: LossScale | None = None,
         engine: Engine | None = None,
+        stand_in: Batch | None = None,
     ) -> None:
         self.objective = objective
         self.optimizer = optimizer
@@ -110,6 +112,7 @@ class Step:
         self.device = self.parameters[0].device
         self.loss_scale = (loss_scale or LossScale()) if precision == "fp16" else None
         self.engine = engine or Engine(self.device)
+        self.stand_in = stand_in or silence(self.parameters[0].dtype)
         self.statistics = BatchStatistics(model, self.engine)
 
     def autocast(self) -> AbstractContextManager[None]:
@@ -150,14 +153,14 @@ class Step:
     def _add_gradients(self, batch: Batch, place: Position, scale: float, *, last: bool) -> Loss | None:
         """Forward and backward over one micro-batch; gives its loss, if there is anything in it.
 
-        A worker without one takes part all the same, with silence that weighs nothing: others wait for it.
+        A worker without one takes part all the same, with one that weighs nothing: the others wait for it.
         """
         counts = len(batch) > 0
         if not counts and self.engine.num_workers == 1:
             return None
         torch.manual_seed(mixed(self.seed, place.update, place.micro_batch))
         with self.autocast(), layers_drawn_from(mixed(self.seed, place.update)):
-            loss = self.engine.loss(self.objective, batch if counts else silence(), place, last=last)
+            loss = self.engine.loss(self.objective, batch if counts else self.stand_in, place, last=last)
         (loss.total * (scale if counts else 0.0)).backward()  # type: ignore[no-untyped-call]
         self.statistics.note(counts)
         return detached(loss) if counts else None
