@@ -59,7 +59,7 @@ def workers_to_start(recipe: "Recipe") -> int:
 
 
 def words_for(recipe: "Recipe", folder: Path) -> list[str]:
-    """Write a recipe, as it was resolved, into `folder`; gives the words after ``auricle`` to train with it."""
+    """Write a recipe, as it was resolved, into `folder`; gives the words after ``auricle`` that train it."""
     from auricle.config.load import recipe_yaml
 
     atomic_write_text(folder / "recipe.yaml", recipe_yaml(recipe))

@@ -254,15 +254,16 @@ class ShardingWorkers(Workers):
     def entire(self, model: nn.Module) -> Iterator[None]:
         """See `Engine`."""
         self._root(_no_loss)  # torch wants the outermost module to be the first that runs
-        parts = [module for module in self._root.modules() if isinstance(module, FSDPModule)]
+        _, *layers = parts = [part for part in self._root.modules() if isinstance(part, FSDPModule)]
         for part in parts:
             part.set_reshard_after_forward(False, recurse=False)
             part.unshard()
         try:
             yield
         finally:
+            for layer in layers:
+                layer.set_reshard_after_forward(True, recurse=False)
             for part in parts:
-                part.set_reshard_after_forward(part is not self._root, recurse=False)
                 part.reshard()
 
 
