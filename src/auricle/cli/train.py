@@ -31,6 +31,20 @@ def command(
     list_recipes: Annotated[
         bool, typer.Option("--list-recipes", help="List the recipes shipped with the package.")
     ] = False,
+    submit: Annotated[
+        str | None,
+        typer.Option(
+            "--submit", help="Hand the run to a cluster: slurm, or local to try it.", show_default=False
+        ),
+    ] = None,
+    submit_option: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--submit-option",
+            help="KEY=VALUE for the job, such as nodes=2, tasks_per_node=8, slurm_partition=gpu.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Pre-trains or fine-tunes a model with a recipe.
 
@@ -73,6 +87,12 @@ def command(
         model_config(recipe, pretrained_encoder(recipe), num_labels=1)
         schedule(recipe)
         sys.stdout.write(recipe_yaml(recipe))
+        return
+    if submit is not None:
+        from auricle.cli.submit import submit as hand_over
+
+        job = hand_over(recipe, submit, submit_option or ())
+        print(f"job {job.job_id}: it says what it does in {job.paths.stderr}", file=sys.stderr)
         return
     from auricle.cli.workers import train
 

@@ -31,6 +31,7 @@ from auricle.models.ctc import Wav2Vec2CTC
 from auricle.models.seq2seq import Wav2Vec2Seq2Seq
 from auricle.models.wav2vec import Wav2Vec
 from auricle.models.wav2vec2 import Wav2Vec2, Wav2Vec2Pretraining
+from auricle.train.compiled import compile_parts
 from auricle.train.draws import Draws, SeededDraws
 from auricle.train.engine import Engine, open_engine
 from auricle.train.loop import LoopOptions, Trainer
@@ -71,6 +72,8 @@ def build_run(recipe: Recipe, *, draws: Draws | None = None, engine: Engine | No
         for subset, loader in {recipe.dataset.train_subset: train, **valid}.items():
             if engine.first:
                 _report_set_aside(folder, subset, loader)
+    if recipe.common.compile:
+        compile_parts(model)
     engine.distribute(model)
     batches = _batches_of_update(recipe, engine)
     with engine.together():

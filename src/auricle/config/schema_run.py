@@ -41,6 +41,9 @@ class CommonKeys:
     seed: int = key(1, "Seed of weights, order, crops, masks, distractors and dropout.")
     cpu: bool = key(False, "Train on the CPU even where there is an accelerator.")
     tpu: bool = key(False, "Train on a TPU.")
+    compile: bool = key(
+        False, "Compile convolutions and layers with torch.compile: minutes at first, faster then (ours)."
+    )
     bf16: bool = key(False, "Train in bfloat16.")
     memory_efficient_bf16: bool = key(False, "Another word for bf16.")
     fp16: bool = key(False, "Train in float16 with loss scaling, where the device has it.")

@@ -31,6 +31,7 @@ from torch.nn.parallel import DistributedDataParallel
 from auricle.data.collate import Batch
 from auricle.errors import UserError
 from auricle.losses import Loss
+from auricle.train.compiled import layers_of
 from auricle.train.draws import Position
 from auricle.train.objective import Objective
 from auricle.train.optim import copied
@@ -41,9 +42,6 @@ Json = Any
 
 _JOINING = timedelta(minutes=10)
 """How long workers wait for each other in the beginning."""
-
-_LAYER = re.compile(r"(.*\.)?layers\.\d+")
-"""Names of the modules whose weights are gathered one after the other."""
 
 
 class Engine:
@@ -215,9 +213,8 @@ class ShardingWorkers(Workers):
 
     def distribute(self, model: nn.Module) -> None:
         """See `Engine`: each layer is gathered when it is its turn, the rest with the whole."""
-        for name, module in model.named_modules():
-            if _LAYER.fullmatch(name):
-                fully_shard(module)
+        for layer in layers_of(model):
+            fully_shard(layer)
         self._root = _LossOf(model)
         fully_shard(self._root)
 

@@ -1,4 +1,4 @@
-"""Saves that fail, at one call after the other: the last good checkpoint loads, and the run goes on from it."""
+"""Saves that fail, at one call after the other: the last good checkpoint loads, and the run goes on."""
 
 import errno
 import itertools
