@@ -1,9 +1,9 @@
 """Compiling a model for training, part by part.
 
 What is compiled is what does nearly all the work and comes again and again: the convolutions as one part, and
-each layer, of which all share one program. Between them stays Python, which may leave layers out (LayerDrop) or
-freeze some without anything being compiled anew; so do heads and losses, whose shapes follow the number of
-masked frames. When batches change their shape, a part is compiled once more, for all shapes from then on.
+each layer, of which all share one program. Between them stays Python, which may leave layers out or freeze
+some without anything being compiled anew; so do heads and losses, whose shapes follow the number of masked
+frames. When batches change their shape, a part is compiled once more, for all shapes from then on.
 """
 
 import re
