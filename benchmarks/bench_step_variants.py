@@ -1,7 +1,7 @@
-"""What a pre-training step of wav2vec 2.0 Base costs in its variants: python benchmarks/bench_step_variants.py.
+"""What a pre-training step of wav2vec 2.0 Base costs in variants: python benchmarks/bench_step_variants.py.
 
-Eager, with compiled parts, with activations computed again, with an optimizer that is not fused; time and peak
-memory. The first round compiles, and is not counted. Without LayerDrop, so that all do the same work.
+Eager, with compiled parts, with activations computed again, with an optimizer that is not fused: time and
+peak memory. The first round compiles, and is not counted. Without LayerDrop, so that all do the same work.
 """
 
 import argparse
