@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from auricle.data.batching import deal
 from auricle.data.collate import Batch, nothing
+from auricle.train.compiled import compile_parts
 from auricle.train.engine import Engine
 from gloo import run_workers
-from tiny_runs import CONFIG, batch_of, ctc_model, objective_of, pretraining_model, step_of
+from tiny_runs import CONFIG, batch_of, ctc_model, objective_of, pretraining_model, step_of, without_chance
 
 Tensors = dict[str, NDArray[Any]]
 
@@ -143,3 +144,22 @@ def test_what_is_frozen_has_no_gradient_in_any_worker(sharded: bool) -> None:
     frozen = (*arguments[:-1], {"freeze_updates": 9})
     for found in run_workers(2, learn, *frozen, sharded=sharded):
         assert set(found.gradients) == {"proj.weight", "proj.bias"}
+
+
+def plain() -> Any:
+    return pretraining_model(without_chance())
+
+
+def compiled() -> Any:
+    model = plain()
+    compile_parts(model, "aot_eager")
+    return model
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")
+@pytest.mark.parametrize("sharded", [False, True], ids=["ddp", "fsdp"])
+def test_workers_compile_as_one_process_does(sharded: bool) -> None:
+    expected = learn(Engine(torch.device("cpu")), plain, torch.float32, 4, 2)
+    for found in run_workers(2, learn, compiled, torch.float32, 4, 2, sharded=sharded):
+        compare(found, expected, 1e-5, 1e-4)

@@ -61,7 +61,7 @@ def build_run(recipe: Recipe, *, draws: Draws | None = None, engine: Engine | No
     sharded = recipe.distributed_training.ddp_backend == "fully_sharded"
     engine = engine or open_engine(cpu=recipe.common.cpu, sharded=sharded)
     folder = Path(recipe.checkpoint.save_dir).expanduser()
-    with engine.together():
+    with engine.watched(), engine.together():
         dictionary = read_dictionary(recipe) if isinstance(recipe.model, FineTuningKeys) else None
         torch.manual_seed(recipe.common.seed)
         model = initial_model(recipe, dictionary).to(engine.device)
@@ -76,7 +76,7 @@ def build_run(recipe: Recipe, *, draws: Draws | None = None, engine: Engine | No
         compile_parts(model)
     engine.distribute(model)
     batches = _batches_of_update(recipe, engine)
-    with engine.together():
+    with engine.watched(), engine.together():
         return Trainer(
             folder=folder,
             model=model,
