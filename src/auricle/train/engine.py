@@ -24,8 +24,6 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.fsdp import FSDPModule, fully_shard
-from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from auricle.data.collate import Batch
@@ -209,10 +207,15 @@ class Workers(Engine):
 
 
 class ShardingWorkers(Workers):
-    """Several processes that each hold a part of every weight: torch's FSDP2."""
+    """Several processes that each hold a part of every weight: torch's FSDP2.
+
+    Its modules are imported when they are used: they take seconds, which most runs have no use for.
+    """
 
     def distribute(self, model: nn.Module) -> None:
         """See `Engine`: each layer is gathered when it is its turn, the rest with the whole."""
+        from torch.distributed.fsdp import fully_shard
+
         for layer in layers_of(model):
             fully_shard(layer)
         self._root = _LossOf(model)
@@ -225,6 +228,8 @@ class ShardingWorkers(Workers):
 
     def whole(self, tensor: Tensor) -> Tensor:
         """See `Engine`."""
+        from torch.distributed.tensor import DTensor
+
         return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
     def to_save(self, tensor: Tensor) -> Tensor:
@@ -241,6 +246,8 @@ class ShardingWorkers(Workers):
 
     def part(self, whole: Tensor, like: Tensor) -> Tensor:
         """See `Engine`."""
+        from torch.distributed.tensor import DTensor, distribute_tensor
+
         if not isinstance(like, DTensor):
             return super().part(whole, like)
         # Every worker has the same whole: it needs nothing from the others.
@@ -250,6 +257,8 @@ class ShardingWorkers(Workers):
     @contextmanager
     def entire(self, model: nn.Module) -> Iterator[None]:
         """See `Engine`."""
+        from torch.distributed.fsdp import FSDPModule
+
         self._root(_no_loss)  # torch wants the outermost module to be the first that runs
         _, *layers = parts = [part for part in self._root.modules() if isinstance(part, FSDPModule)]
         for part in parts:
