@@ -8,7 +8,7 @@ from types import NoneType
 from typing import Any, get_args
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from auricle.convert.literals import shortened
 from auricle.convert.loaded import Loaded
