@@ -46,7 +46,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "extract": (MIDDLE | USES | {"convert"}, {"numpy", "torch", "safetensors", "h5py", "pyarrow"}),
     "report": (MIDDLE | USES, {"numpy", "torch", "jiwer", "matplotlib", "PIL"}),
     "config": (MIDDLE | USES | PROGRAMS, {"numpy", "torch", "omegaconf", "hydra", "yaml"}),
-    "cli": (MIDDLE | USES | PROGRAMS | {"config", "zoo"}, {"numpy", "torch", "rich", "typer"}),
+    "cli": (MIDDLE | USES | PROGRAMS | {"config", "zoo"}, {"numpy", "torch", "rich", "typer", "submitit"}),
     "__init__": ({"convert", "decode"}, {"torch"}),
 }
 

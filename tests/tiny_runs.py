@@ -22,6 +22,7 @@ from auricle.models.config import (
 from auricle.models.ctc import Wav2Vec2CTC
 from auricle.models.wav2vec2 import Wav2Vec2Pretraining
 from auricle.train.draws import Draws, SeededDraws
+from auricle.train.engine import Engine
 from auricle.train.loop import LoopOptions, Trainer
 from auricle.train.objective import CTCObjective, Objective, PretrainingObjective
 from auricle.train.optim import Adam
@@ -92,9 +93,13 @@ def step_of(model: Model, objective: Objective | None = None, **options: Any) ->
     return Step(model, objective or objective_of(model), optimizer, **{"seed": 1} | options)
 
 
-def trainer_of(folder: Path, model: Model | None = None, *, seed: int = 1, **options: Any) -> Trainer:
+def trainer_of(
+    folder: Path, model: Model | None = None, *, seed: int = 1, engine: Engine | None = None, **options: Any
+) -> Trainer:
     """A run over seven utterances, two a batch: four batches an epoch."""
     model = model or pretraining_model()
+    if engine is not None:
+        engine.distribute(model)
     labelled = isinstance(model, Wav2Vec2CTC)
     audio = folder.parent / "audio"
     manifest = corpus(audio, SIZES)
@@ -112,7 +117,7 @@ def trainer_of(folder: Path, model: Model | None = None, *, seed: int = 1, **opt
         folder=folder,
         model=model,
         dictionary=DICTIONARY if labelled else None,
-        step=step_of(model, seed=seed),
+        step=step_of(model, seed=seed, engine=engine),
         schedule=Fixed(1e-3),
         train=loaders[0],
         valid={"valid": loaders[1]},

@@ -432,7 +432,7 @@ def test_ctrl_c_saves_the_updates_that_were_made(
 
     with monkeypatch.context() as patch:
         patch.setattr(Step, "update", interrupted)
-        assert main(typed("TUNE --save-dir runs/new")) == 0
+        assert main(typed("TUNE --save-dir runs/new")) == 130
     said = capsys.readouterr().err.splitlines()
     assert "stopped by SIGINT: saved; the same command goes on from here" in said
     assert auricle.load("runs/new/checkpoints/last").num_updates == 1

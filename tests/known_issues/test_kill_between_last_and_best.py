@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from auricle.convert.own import read_model
-from auricle.train import loop
+from auricle.train import saving
 from tiny_runs import assert_same_weights, trainer_of, weights
 
 
@@ -18,7 +18,7 @@ def test_the_run_that_goes_on_saves_the_best_again(tmp_path: Path, monkeypatch: 
         raise Killed
 
     with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(loop, "copy_checkpoint", killed)
+        patch.setattr(saving, "copy_checkpoint", killed)
         trainer_of(tmp_path / "run", max_update=2).run()
     trainer = trainer_of(tmp_path / "run", max_update=2)
     trainer.run()

@@ -10,20 +10,21 @@ from auricle.models.build import build_model
 from auricle.models.config import EncoderConfig, Wav2Vec2Config
 from auricle.train.checkpoint import TrainingState, save_checkpoint
 from auricle.train.loop import LoopOptions, Trainer
+from tiny_runs import step_of
 
 
 def test_the_recipe_that_is_there_stays(tmp_path: Path) -> None:
     encoder = EncoderConfig(num_layers=1, dim=8, ffn_dim=8, num_heads=2, pos_conv_kernel=4, pos_conv_groups=2)
     config = Wav2Vec2Config(conv_layers=((8, 10, 5),), encoder=encoder)
-    save_checkpoint(
-        tmp_path / "checkpoints" / "last", build_model(config), config, None, TrainingState(num_updates=1)
-    )
+    weights = build_model(config).state_dict()
+    save_checkpoint(tmp_path / "checkpoints" / "last", weights, config, None, TrainingState(num_updates=1))
     (tmp_path / "recipe.yaml").write_text("its own")
+    model = build_model(replace(config, encoder=replace(encoder, num_layers=2)))
     trainer = Trainer(
         folder=tmp_path,
-        model=build_model(replace(config, encoder=replace(encoder, num_layers=2))),
+        model=model,
         dictionary=None,
-        step=None,  # type: ignore[arg-type]
+        step=step_of(model),
         schedule=lambda _: 0.0,
         train=None,  # type: ignore[arg-type]
         valid={},

@@ -7,7 +7,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auricle.data.batching import batch_by_size, ordered_indices, shard, shuffled
+from auricle.data.batching import batch_by_size, deal, ordered_indices
 from auricle.data.dataset import _fewest_samples
 from auricle.dictionary import SPECIALS, Dictionary, letters_to_words, words_to_letters
 from auricle.manifest import Entry, read_manifest, split, write_manifest
@@ -105,12 +105,19 @@ def test_orders_are_sorted_permutations(sizes: list[int], longest: int | None, s
     assert (np.diff(np.minimum(array, longest or 300)[order]) <= 0).all()
 
 
-@given(st.integers(0, 40), st.integers(1, 7), st.integers(0, 2**32 - 1))
-def test_shards_are_equally_long_and_hold_every_batch_once(count: int, num_shards: int, seed: int) -> None:
-    batches = shuffled([[number] for number in range(count)], np.random.RandomState(seed))
-    shards = [shard(batches, num_shards, number) for number in range(num_shards)]
-    assert len({len(part) for part in shards}) == 1
-    assert sorted(batch for part in shards for batch in part if batch) == sorted(batches)
+@given(st.integers(0, 40), st.integers(0, 40), st.integers(1, 9), st.integers(1, 7))
+def test_workers_get_every_batch_once_and_equally_many(
+    start: int, stop: int, per_update: int, num_workers: int
+) -> None:
+    hands = [deal(start, stop, per_update, num_workers, worker) for worker in range(num_workers)]
+    for number, update in enumerate(zip(*hands, strict=True)):
+        assert len({len(hand) for hand in update}) == 1
+        begin = start + number * per_update
+        # Step after step, worker after worker: the order of one process.
+        dealt = [batch for step in zip(*update, strict=True) for batch in step]
+        count = min(per_update, stop - begin)
+        assert dealt[:count] == list(range(begin, begin + count)) and set(dealt[count:]) <= {None}
+    assert len(hands[0]) == -(-max(0, stop - start) // per_update)
 
 
 @given(st.integers(1, 2000), st.integers(1, 500), st.integers(1, 100))

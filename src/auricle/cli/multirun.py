@@ -17,9 +17,6 @@ from auricle.errors import UserError
 if TYPE_CHECKING:
     from auricle.config.schema import Recipe
 
-STOPPED = "stopped by"
-"""How the reason begins of a run that somebody asked to stop: the others then are not begun."""
-
 
 def run_all(
     config_name: str | None,
@@ -30,7 +27,8 @@ def run_all(
 ) -> None:
     """Make every run of a sweep, in the folders 0, 1, ... of the run folder, and say how each went.
 
-    A run that fails does not keep the others from theirs.
+    A run that fails does not keep the others from theirs; after one that somebody asked to stop, no other
+    is begun.
 
     Args:
         config_name: Of the recipe.
@@ -41,23 +39,29 @@ def run_all(
 
     Raises:
         UserError: Some of the runs failed.
+        typer.Exit: Somebody asked to stop.
     """
     runs = runs_of(overrides, flags)
     varied = swept(overrides, flags)
-    lines, failed = [], 0
+    lines, failed, stopped = [], 0, None
     for number, (chosen, chosen_flags) in enumerate(runs):
         what = " ".join(
             [chosen[i] for i in varied[0]] + [f"{chosen_flags[i]} {chosen_flags[i].value}" for i in varied[1]]
         )
         name = f"run {number} of {len(runs)}{f' ({what})' if what else ''}"
         _say(f"{name} begins")
-        ended, ok = _one(config_name, config_dir, chosen, chosen_flags, run, number)
+        try:
+            ended, ok = _one(config_name, config_dir, chosen, chosen_flags, run, number)
+        except typer.Exit as exit:
+            stopped = exit
+            lines.append(f"{name}: stopped with exit code {exit.exit_code}; the same command goes on")
+            break
         failed += not ok
         lines.append(f"{name}: {ended}")
-        if ended.startswith(STOPPED):
-            break
     for line in lines:
         _say(line)
+    if stopped:
+        raise stopped
     if failed:
         raise UserError(f"{failed} of {len(runs)} runs failed: the lines above say why")
 
@@ -78,8 +82,8 @@ def _one(
         return f"{run(recipe)}; {folder}", True
     except UserError as error:
         return f"failed: {error}", False
-    except typer.Exit as left:  # a signal ended its processes
-        return f"{STOPPED} a signal (exit code {left.exit_code})", False
+    except typer.Exit:  # a runtime error too, but no fault
+        raise
     except Exception as error:  # a fault of ours, or of the machine (out of memory): the next run may do
         traceback.print_exc()
         return f"failed: {type(error).__name__}: {error}", False

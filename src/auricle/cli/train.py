@@ -1,6 +1,7 @@
 """``auricle train``: a recipe, with what the command line changes in it, to a run folder."""
 
 import sys
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -45,6 +46,20 @@ def command(
     list_recipes: Annotated[
         bool, typer.Option("--list-recipes", help="List the recipes shipped with the package.")
     ] = False,
+    submit: Annotated[
+        str | None,
+        typer.Option(
+            "--submit", help="Hand the run to a cluster: slurm, or local to try it.", show_default=False
+        ),
+    ] = None,
+    submit_option: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--submit-option",
+            help="KEY=VALUE for the job, such as nodes=2, tasks_per_node=8, slurm_partition=gpu.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Pre-trains or fine-tunes a model with a recipe: of speech, of codes or of text.
 
@@ -60,7 +75,11 @@ def command(
     lines (--arch, --task, --criterion, ...) need no recipe.
 
     The run folder is runs/NAME, or --save-dir. Training goes on from its last
-    checkpoint where there is one; Ctrl-C saves and leaves.
+    checkpoint where there is one; Ctrl-C saves and leaves (exit code 130), and
+    so does SIGTERM (143).
+
+    On a machine with several GPUs each gets a process of its own; torchrun
+    starts them on several machines (docs/distributed.md).
 
     auricle train data/ --config-name small_pretrain
 
@@ -77,14 +96,16 @@ def command(
         return
     words = sort_words(context.args)
     flags = words.flags if words.data is None else (Flag("data", words.data), *words.flags)
+    each = partial(_show, several=multirun) if dry_run else _run
+    if submit is not None and not dry_run:
+        each = partial(_submit, cluster=submit, options=submit_option or ())
     if multirun:
         from auricle.cli.multirun import run_all
 
-        each = partial(_show, several=True) if dry_run else _run
         run_all(config_name, config_dir, words.overrides, flags, each)
         return
     recipe = load_recipe(config_name, config_dir=config_dir, overrides=words.overrides, flags=flags)
-    (_show if dry_run else _run)(recipe)
+    each(recipe)
 
 
 def keys() -> str:
@@ -95,15 +116,25 @@ def keys() -> str:
 
 
 def _run(recipe: "Recipe") -> str:
-    from auricle.config.build import build_run
+    from auricle.cli.workers import train
 
-    return build_run(recipe).run()
+    return train(recipe)
 
 
-def _show(recipe: "Recipe", several: bool = False) -> str:
+def _submit(recipe: "Recipe", cluster: str, options: Sequence[str]) -> str:
+    from auricle.cli.submit import submit
+
+    job = submit(recipe, cluster, options)
+    said = f"job {job.job_id}: it says what it does in {job.paths.stderr}"
+    print(said, file=sys.stderr)
+    return said
+
+
+def _show(recipe: "Recipe", several: bool) -> str:
     """Writes the recipe on standard output, and nothing else; estimates go to standard error."""
-    from auricle.config.build import device_of, schedule
+    from auricle.config.build import device_of
     from auricle.config.build_model import model_config, pretrained_encoder
+    from auricle.config.build_schedule import schedule
     from auricle.config.estimate import estimates
     from auricle.config.load import recipe_yaml
     from auricle.config.schema_text import TextKeys

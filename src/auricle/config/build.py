@@ -8,26 +8,19 @@ from typing import Any
 import torch
 
 from auricle.config.build_model import initial_model
+from auricle.config.build_schedule import schedule
 from auricle.config.build_text import text_dictionary, text_loader, text_objective
 from auricle.config.corpora import corpus_names, parts_of, weights_of
 from auricle.config.load import recipe_yaml
 from auricle.config.schema import Recipe
 from auricle.config.schema_model import CTCKeys, FineTuningKeys, Seq2SeqKeys
-from auricle.config.schema_task import (
-    ContrastiveKeys,
-    CosineKeys,
-    CTCLossKeys,
-    FixedKeys,
-    InverseSqrtKeys,
-    LabelSmoothedKeys,
-    PolynomialKeys,
-    TriStageKeys,
-)
+from auricle.config.schema_task import ContrastiveKeys, CTCLossKeys, LabelSmoothedKeys
 from auricle.config.schema_text import TextKeys
 from auricle.config.word_decoder import word_decoder
 from auricle.data.corpora import SeveralCorpora
 from auricle.data.dataset import SpeechDataset
 from auricle.data.loader import BatchLoader
+from auricle.data.text import unknowns
 from auricle.dictionary import Dictionary
 from auricle.errors import UserError
 from auricle.files import atomic_write_text
@@ -39,12 +32,13 @@ from auricle.models.ctc import Wav2Vec2CTC
 from auricle.models.seq2seq import Wav2Vec2Seq2Seq
 from auricle.models.wav2vec import Wav2Vec
 from auricle.models.wav2vec2 import Wav2Vec2, Wav2Vec2Pretraining
+from auricle.train.compiled import compile_parts
 from auricle.train.draws import Draws, SeededDraws
+from auricle.train.engine import Engine, open_engine
 from auricle.train.loop import LoopOptions, Trainer
 from auricle.train.machine import cap_threads, matmul_flops
 from auricle.train.objective import CTCObjective, Objective, PredictionObjective, PretrainingObjective
 from auricle.train.optim import Adam
-from auricle.train.schedule import Cosine, Fixed, InverseSqrt, PolynomialDecay, Schedule, TriStage
 from auricle.train.seq2seq import Seq2SeqObjective
 from auricle.train.step import DTYPES, LossScale, Precision, Step
 from auricle.train.watch import watcher_of
@@ -55,41 +49,51 @@ _NAMED = 5
 """Set-aside utterances named on the terminal; the rest stands in the run folder."""
 
 
-def build_run(recipe: Recipe, *, draws: Draws | None = None) -> Trainer:
+def build_run(recipe: Recipe, *, draws: Draws | None = None, engine: Engine | None = None) -> Trainer:
     """Everything a run needs, ready to `run()`.
 
     Args:
         recipe: What to do.
         draws: Where masks, distractors and noise come from; by default, drawn from `common.seed`.
+        engine: The workers that do it together; by default, those that the environment speaks of.
 
     Raises:
         UserError: the recipe asks for what is not there or does not fit together.
     """
+    sharded = recipe.distributed_training.ddp_backend == "fully_sharded"
+    engine = engine or open_engine(cpu=recipe.common.cpu, sharded=sharded)
     folder = Path(recipe.checkpoint.save_dir).expanduser()
-    dictionary = _dictionary(recipe)
-    torch.manual_seed(recipe.common.seed)
-    device = device_of(recipe)
-    cap_threads(device, recipe.dataset.num_workers)
-    model = initial_model(recipe, dictionary).to(device)
-    accumulated = _workers_to_simulate(recipe)
-    train = _loader(recipe, model, dictionary, recipe.dataset.train_subset, train=True)
-    valid = {
-        subset: _loader(recipe, model, dictionary, subset, train=False) for subset in _valid_subsets(recipe)
-    }
-    for subset, loader in {recipe.dataset.train_subset: train, **valid}.items():
-        _report_set_aside(folder, subset, loader)
-    return Trainer(
-        watcher=watcher_of(model.config, _device_seconds(model, device, _precision(recipe, device))),
-        folder=folder,
-        model=model,
-        dictionary=dictionary,
-        step=_step(recipe, model, dictionary, draws or SeededDraws(recipe.common.seed), accumulated),
-        schedule=schedule(recipe),
-        train=train,
-        valid=valid,
-        options=_loop_options(recipe, accumulated),
-        recipe=recipe_yaml(recipe),
-    )
+    with engine.watched(), engine.together():
+        dictionary = _dictionary(recipe)
+        torch.manual_seed(recipe.common.seed)
+        cap_threads(engine.device, recipe.dataset.num_workers)
+        model = initial_model(recipe, dictionary).to(engine.device)
+        train = _loader(recipe, model, dictionary, recipe.dataset.train_subset, train=True)
+        valid = {
+            name: _loader(recipe, model, dictionary, name, train=False) for name in _valid_subsets(recipe)
+        }
+        for subset, loader in {recipe.dataset.train_subset: train, **valid}.items():
+            if engine.first:
+                _report_set_aside(folder, subset, loader)
+    if recipe.common.compile:
+        compile_parts(model)
+    engine.distribute(model)
+    batches = _batches_of_update(recipe, engine)
+    with engine.watched(), engine.together():
+        precision = _precision(recipe, engine.device)
+        objective = _objective(recipe, model, dictionary, draws or SeededDraws(recipe.common.seed))
+        return Trainer(
+            folder=folder,
+            model=model,
+            dictionary=dictionary,
+            step=_step(recipe, model, objective, precision, engine, batches[0]),
+            schedule=schedule(recipe),
+            train=train,
+            valid=valid,
+            options=_loop_options(recipe, batches),
+            recipe=recipe_yaml(recipe),
+            watcher=watcher_of(model.config, _device_seconds(model, engine.device, precision)),
+        )
 
 
 # --- the data
@@ -187,83 +191,33 @@ def _report_set_aside(folder: Path, subset: str, loader: BatchLoader[Any]) -> No
 # --- optimisation
 
 
-def schedule(recipe: Recipe) -> Schedule:
-    """The learning-rate schedule of a recipe.
-
-    Raises:
-        UserError: its phases or its length are not given, or there are several rates.
-    """
-    keys = recipe.lr_scheduler
-    if len(keys.lr) != 1:
-        raise UserError(
-            f"optimization.lr={list(keys.lr)}: give one learning rate, as in optimization.lr=[0.0005]"
-        )
-    lr = keys.lr[0]
-    match keys:
-        case PolynomialKeys():
-            total = _limit(keys.total_num_update)
-            return PolynomialDecay(lr, total, keys.warmup_updates, keys.end_learning_rate, keys.power)
-        case TriStageKeys(phase_ratio=None):
-            return TriStage(
-                lr,
-                keys.warmup_steps,
-                keys.hold_steps,
-                keys.decay_steps,
-                keys.init_lr_scale,
-                keys.final_lr_scale,
-            )
-        case TriStageKeys(phase_ratio=ratio):
-            return TriStage.from_phase_ratio(
-                lr, keys.max_update, ratio or (), keys.init_lr_scale, keys.final_lr_scale
-            )
-        case CosineKeys():
-            return _cosine(keys, lr)
-        case InverseSqrtKeys():
-            return InverseSqrt(lr, keys.warmup_updates, max(keys.warmup_init_lr, 0.0))
-        case FixedKeys():
-            return Fixed(lr, keys.warmup_updates)
-
-
-def _cosine(keys: CosineKeys, lr: float) -> Cosine:
-    period = keys.lr_period_updates
-    return Cosine(
-        lr,
-        period_updates=period if period > 0 else keys.max_update - keys.warmup_updates,
-        warmup_updates=keys.warmup_updates,
-        warmup_init_lr=None if keys.warmup_init_lr < 0 else keys.warmup_init_lr,
-        min_lr=keys.min_lr,
-        period_mult=keys.t_mult,
-        shrink=keys.lr_shrink,
-    )
-
-
-def _limit(updates: float) -> float:
-    if updates <= 0:
-        raise UserError("the learning rate falls until optimization.max_update: set it above 0")
-    return updates
-
-
 def _step(
-    recipe: Recipe, model: Model, dictionary: Dictionary | None, draws: Draws, accumulated: int
+    recipe: Recipe,
+    model: Model,
+    objective: Objective,
+    precision: Precision,
+    engine: Engine,
+    num_batches: int,
 ) -> Step:
     common, keys = recipe.common, recipe.optimizer
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if not trained:
         raise UserError("model.freeze_regex leaves nothing to train: choose a pattern that matches less")
     window = common.amp_scale_window if common.amp else common.fp16_scale_window
-    batches = accumulated * recipe.optimization.update_freq[0]
     return Step(
         model,
-        _objective(recipe, model, dictionary, draws),
+        objective,
         Adam(trained, keys.adam_betas, keys.adam_eps, keys.weight_decay),
         seed=common.seed,
-        precision=_precision(recipe, trained[0].device),
+        precision=precision,
         clip_norm=recipe.optimization.clip_norm,
         loss_scale=LossScale(
             value=common.amp_init_scale if common.amp else common.fp16_init_scale,
-            window=window or max(1, 2**14 // batches),  # fairseq's default
+            window=window or max(1, 2**14 // num_batches),  # fairseq's default
             smallest=common.min_loss_scale,
         ),
+        engine=engine,
+        stand_in=unknowns() if isinstance(recipe.task, TextKeys) else None,
     )
 
 
@@ -347,36 +301,46 @@ def _precision(recipe: Recipe, device: torch.device) -> Precision:
 
 
 def device_of(recipe: Recipe) -> torch.device:
-    """Where a recipe trains on this machine."""
-    device = torch.device("cuda" if torch.cuda.is_available() and not recipe.common.cpu else "cpu")
-    if recipe.common.tpu:
-        _log.info("common.tpu=true: this version trains on %s", device.type)
-    return device
+    """Where a recipe trains on this machine, where one process does it."""
+    return torch.device("cuda" if torch.cuda.is_available() and not recipe.common.cpu else "cpu")
 
 
-def _workers_to_simulate(recipe: Recipe) -> int:
-    """Batches that stand for one of each worker: a run is one process."""
-    workers = recipe.distributed_training.distributed_world_size
-    if workers > 1:
+def _batches_of_update(recipe: Recipe, engine: Engine) -> tuple[int, ...]:
+    """Micro-batches of an update, by epoch: one of each worker that is asked for, `update_freq` times."""
+    if recipe.common.tpu and engine.first:
+        _log.info("common.tpu=true: this version trains on %s", engine.device.type)
+    asked, here = max(1, recipe.distributed_training.distributed_world_size), engine.num_workers
+    batches = tuple(asked * count for count in recipe.optimization.update_freq)
+    if asked > here:
+        what = f"simulating {asked} workers" + (f" with {here}" if here > 1 else "")
         _log.info(
-            "simulating %d workers by accumulating gradients (for one: "
-            "distributed_training.distributed_world_size=1)",
-            workers,
+            "%s by accumulating gradients (for %s: distributed_training.distributed_world_size=%d)",
+            what,
+            "one" if here == 1 else "no more",
+            here,
         )
-    return max(1, workers)
+    if here > max(batches):
+        _log.info(
+            "an update is made of %d batches: %d workers have nothing to do (to have larger updates: "
+            "distributed_training.distributed_world_size=%d)",
+            max(batches),
+            here - max(batches),
+            here,
+        )
+    return batches
 
 
 # --- the loop
 
 
-def _loop_options(recipe: Recipe, accumulated: int) -> LoopOptions:
+def _loop_options(recipe: Recipe, batches_of_update: tuple[int, ...]) -> LoopOptions:
     optimization, data, checkpoint = recipe.optimization, recipe.dataset, recipe.checkpoint
     return LoopOptions(
         max_update=optimization.max_update,
         max_epoch=optimization.max_epoch,
         stop_time_hours=optimization.stop_time_hours,
         stop_min_lr=optimization.stop_min_lr,
-        update_freq=tuple(accumulated * count for count in optimization.update_freq),
+        update_freq=batches_of_update,
         log_interval=recipe.common.log_interval,
         disable_validation=data.disable_validation,
         validate_interval=data.validate_interval,

@@ -14,6 +14,12 @@ def _num_gpus() -> int:
     return max(1, torch.cuda.device_count())
 
 
+def _num_workers() -> int:
+    """Workers of this run, where torchrun or a scheduler has started some; otherwise one for each GPU."""
+    started = os.environ.get("WORLD_SIZE", "")
+    return max(1, int(started)) if started.isdecimal() else _num_gpus()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommonKeys:
     """Logging, seed and number format."""
@@ -35,6 +41,9 @@ class CommonKeys:
     seed: int = key(1, "Seed of weights, order, crops, masks, distractors and dropout.")
     cpu: bool = key(False, "Train on the CPU even where there is an accelerator.")
     tpu: bool = key(False, "Train on a TPU.")
+    compile: bool = key(
+        False, "Compile convolutions and layers with torch.compile: minutes at first, faster then (ours)."
+    )
     bf16: bool = key(False, "Train in bfloat16.")
     memory_efficient_bf16: bool = key(False, "Another word for bf16.")
     fp16: bool = key(False, "Train in float16 with loss scaling, where the device has it.")
@@ -109,7 +118,7 @@ class DistributedKeys:
     """Workers."""
 
     distributed_world_size: int = measured(
-        _num_gpus, "Workers; those that the machine lacks are simulated by accumulating gradients."
+        _num_workers, "Workers; those that are not there are simulated by accumulating gradients."
     )
     distributed_num_procs: int | None = measured(_num_gpus, "Processes on this machine.", inert=True)
     distributed_rank: int | None = inert(0, "Number of this worker.")
@@ -120,7 +129,9 @@ class DistributedKeys:
         lambda: int(os.environ.get("LOCAL_RANK", "0")), "GPU of this process.", inert=True
     )
     distributed_no_spawn: bool = inert(False, "Do not start processes.")
-    ddp_backend: str = inert("pytorch_ddp", "How workers exchange gradients.")
+    ddp_backend: str = key(
+        "pytorch_ddp", "fully_sharded: workers share out weights and optimizer; else each has them all."
+    )
     ddp_comm_hook: str = inert("none", "Compression of gradients.")
     bucket_cap_mb: int = inert(25, "Size of an exchange.")
     fix_batches_to_gpus: bool = inert(False, "Keep batches on their worker.")

@@ -8,7 +8,7 @@ from types import NoneType
 from typing import Any, get_args
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from auricle.convert.literals import shortened
 from auricle.convert.loaded import Loaded
@@ -72,9 +72,20 @@ def write_model(
     Raises:
         OSError: The disk is full or not writable.
     """
+    write_weights(folder, model.state_dict(), config, dictionary, extra)
+
+
+def write_weights(
+    folder: Path,
+    weights: Mapping[str, Tensor],
+    config: ModelConfig,
+    dictionary: Dictionary | None,
+    extra: Mapping[str, Any],
+) -> None:
+    """As `write_model`, of a model whose state is given."""
     content = {"format_version": FORMAT_VERSION, **content_of(config), **extra}
     (folder / CONFIG_FILE).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    write_tensors(folder / WEIGHTS_FILE, model.state_dict(), {"format": "pt"})
+    write_tensors(folder / WEIGHTS_FILE, weights, {"format": "pt"})
     if dictionary is not None:
         dictionary.save(folder / DICTIONARY_FILE)
 

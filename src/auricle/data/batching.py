@@ -89,10 +89,27 @@ def shuffled(batches: Sequence[Indices], rng: np.random.RandomState) -> list[Ind
     return order
 
 
-def shard(batches: Sequence[Indices], num_shards: int, shard_id: int) -> list[Indices]:
-    """Every `num_shards`-th batch from `shard_id` on; shards that would be shorter end in an empty batch.
+def deal(
+    start: int, stop: int, per_update: int, num_workers: int = 1, worker: int = 0
+) -> list[list[int | None]]:
+    """For each update, the numbers of the batches that one worker takes, in order.
 
-    All shards are equally long, so that all processes take equally many steps.
+    Update u takes `per_update` batches from start + u * per_update on, the last one what is left. Dealt like
+    cards: number i of an update goes to worker i % k. All workers get equally many, filled up with None.
+    (fairseq gives a worker the same batches; k workers that accumulate n batches make k * n an update.)
+
+    Args:
+        start: Batches of the epoch that are done.
+        stop: Batches of the epoch.
+        per_update: Batches that all workers together take for an update.
+        num_workers: k.
+        worker: From 0.
     """
-    mine = list(batches[shard_id::num_shards])
-    return mine + [[] for _ in range(-(-len(batches) // num_shards) - len(mine))]
+    updates = []
+    for begin in range(start, stop, per_update):
+        end = min(begin + per_update, stop)
+        mine = range(
+            begin + worker, begin + worker + -(-(end - begin) // num_workers) * num_workers, num_workers
+        )
+        updates.append([number if number < end else None for number in mine])
+    return updates

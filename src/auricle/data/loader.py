@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
-from auricle.data.batching import Indices, batch_by_size, ordered_indices, shard, shuffled
+from auricle.data.batching import Indices, batch_by_size, ordered_indices, shuffled
 from auricle.data.collate import Batch, CropStart, SetAside
 from auricle.data.text import TextBatch
 from auricle.errors import UserError
@@ -89,8 +89,6 @@ class BatchLoader(Generic[B]):
         num_workers: int = 0,
         pad: bool,
         shuffle: bool = True,
-        num_shards: int = 1,
-        shard_id: int = 0,
         drop_remainder: bool = False,
         fixed_order: Sequence[Indices] | None = None,
     ) -> None:
@@ -105,8 +103,6 @@ class BatchLoader(Generic[B]):
             num_workers: Processes that read; 0 reads in a thread of this one.
             pad: Fill up to the longest utterance with zeros, otherwise crop to the shortest. Labels need it.
             shuffle: Draw the order of equals and that of the batches; otherwise they go from long to short.
-            num_shards: Processes that share the epoch.
-            shard_id: Which of them this is, from 0.
             drop_remainder: Drop a last batch that is no multiple, as fairseq does.
             fixed_order: These batches, in every epoch.
 
@@ -123,8 +119,6 @@ class BatchLoader(Generic[B]):
         self._multiple = required_batch_size_multiple
         self._seed = seed
         self._shuffle = shuffle
-        self._num_shards = num_shards
-        self._shard_id = shard_id
         self._drop_remainder = drop_remainder
         self._fixed_order = None if fixed_order is None else [list(batch) for batch in fixed_order]
         cropped = np.minimum(dataset.sizes, dataset.max_sample_size or np.iinfo(np.int64).max)
@@ -164,9 +158,7 @@ class BatchLoader(Generic[B]):
                 f"{self.dataset.source} makes one batch, dropped since it is no multiple of "
                 f"{self._multiple} utterances: set dataset.required_batch_size_multiple=1"
             )
-        if self._shuffle:
-            batches = shuffled(batches, np.random.RandomState(self._seed + epoch))
-        return shard(batches, self._num_shards, self._shard_id)
+        return shuffled(batches, np.random.RandomState(self._seed + epoch)) if self._shuffle else batches
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[B]:
         """Read an epoch; one at a time.
@@ -178,16 +170,25 @@ class BatchLoader(Generic[B]):
         Raises:
             UserError: No utterance of a whole epoch could be read.
         """
-        keys = [(epoch, indices) for indices in self.batches(epoch)[start:]]
-        usable, set_aside = 0, list(self.set_aside)
-        batches = self._by_processes(keys) if self._num_workers > 0 else self._by_thread(keys)
-        for left, batch in zip(reversed(range(len(keys))), batches, strict=True):
+        numbers = range(start, len(self.batches(epoch)))
+        usable, set_aside = 0, list[SetAside]()
+        for number, batch in zip(numbers, self.read(epoch, numbers), strict=True):
             usable += len(batch)
             set_aside += batch.set_aside if usable == 0 else ()
             # before the last batch and not after it, as nobody asks for more than there are
-            if usable == start == left == 0:
-                raise UserError(_nothing_left(self.dataset, set_aside))
+            if usable == start == 0 and number == numbers[-1]:
+                raise UserError(self.nothing_left(set_aside))
             yield batch
+
+    def read(self, epoch: int, numbers: Sequence[int]) -> Iterator[B]:
+        """Read some batches of an epoch (from 1), by their numbers; one at a time."""
+        batches = self.batches(epoch)
+        keys = [(epoch, batches[number]) for number in numbers]
+        return self._by_processes(keys) if self._num_workers > 0 else self._by_thread(keys)
+
+    def nothing_left(self, set_aside: Sequence[SetAside]) -> str:
+        """What to say where no utterance could be read, for those that are named."""
+        return _nothing_left(self.dataset, (*self.set_aside, *set_aside))
 
     def _by_thread(self, keys: Sequence[_Key]) -> Iterator[B]:
         pool = ThreadPoolExecutor(1, thread_name_prefix="auricle-reader")

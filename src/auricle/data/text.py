@@ -58,6 +58,11 @@ class TextBatch:
         return replace(self, ids=self.ids.to(device), tokens=self.tokens.to(device))
 
 
+def unknowns(num_symbols: int = 8) -> TextBatch:
+    """One sample of symbols that say nothing: what a worker reads that has nothing else to do."""
+    return TextBatch(torch.zeros(1, dtype=torch.int64), torch.full((1, num_symbols), Dictionary.unk_index))
+
+
 @dataclass(frozen=True, slots=True)
 class Cut:
     """How text is cut into samples; fairseq's words and meanings.

@@ -80,9 +80,9 @@ def _encoder_pass(model: Model) -> Callable[[Tensor], object] | None:
         case Wav2Vec():
             return lambda waveforms: model.feature_aggregator(model.feature_extractor(waveforms))
         case Wav2Vec2CTC() | Wav2Vec2Seq2Seq():
-            return lambda waveforms: model.encoder.extract_features(waveforms, None)
+            return lambda waveforms: model.encoder.extract_features(waveforms, None, corpus_key=0)
         case Wav2Vec2():
-            return lambda waveforms: model.extract_features(waveforms, None)
+            return lambda waveforms: model.extract_features(waveforms, None, corpus_key=0)
         case _:
             return None
 

@@ -1,7 +1,8 @@
 """Dropout: one place, so that every layer draws its random numbers the same way."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -28,7 +29,7 @@ class Dropout(nn.Module):
 
 def dropout(x: Tensor, p: float) -> Tensor:
     """`x` with a share `p` of its values zeroed and the rest scaled by 1 / (1 - p)."""
-    if x.device.type != "cpu" or p >= 1.0:
+    if x.device.type != "cpu" or p >= 1.0 or torch.compiler.is_compiling():
         return F.dropout(x, p, training=True)
     return _CPUDropout.apply(x, p)  # type: ignore[no-any-return,no-untyped-call]
 
@@ -66,11 +67,25 @@ def keep_mask(shape: Sequence[int], p: float) -> Tensor:
     return lanes.clamp_(first_kept - 1, first_kept).sub_(first_kept - 1)
 
 
+_layer_chance: torch.Generator | None = None
+
+
+@contextmanager
+def layers_drawn_from(seed: int) -> Iterator[None]:
+    """Within it, every forward pass of a network leaves out the same layers, those that `seed` decides."""
+    global _layer_chance
+    before, _layer_chance = _layer_chance, torch.Generator().manual_seed(seed)
+    try:
+        yield
+    finally:
+        _layer_chance = before
+
+
 def layers_to_run(num_layers: int, layerdrop: float, training: bool) -> list[bool]:
     """Which layers LayerDrop keeps (Fan et al. 2020); no rescaling, as in fairseq (quirk 15).
 
-    The draw is made on the CPU generator, which the training loop seeds anew for every update.
+    The draw is made on the CPU: by torch's generator, or by that of `layers_drawn_from`.
     """
     if not training or layerdrop == 0.0:
         return [True] * num_layers
-    return (torch.rand(num_layers) > layerdrop).tolist()
+    return (torch.rand(num_layers, generator=_layer_chance) > layerdrop).tolist()

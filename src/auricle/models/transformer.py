@@ -105,7 +105,7 @@ def attend(
     if bias is None and p < 1.0 and worth_it and cpu_matmul.dtype_of_products(q) == q.dtype:
         with torch.autocast("cpu", enabled=False):
             return cpu_attention.attention(q, k, v, key_mask, p)
-    if p == 0.0 or q.device.type != "cpu":
+    if p == 0.0 or q.device.type != "cpu" or torch.compiler.is_compiling():
         mask = key_mask
         if bias is not None:
             mask = bias if key_mask is None else bias.masked_fill(~key_mask, float("-inf"))

@@ -18,9 +18,9 @@ from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import Tensor
 
-from auricle.convert.own import write_model
+from auricle.convert.own import write_weights
 from auricle.dictionary import Dictionary
 from auricle.errors import UserError
 from auricle.files import atomic_folder, clean_leftovers, discard_folder, resolve_folder, write_tensors
@@ -58,15 +58,19 @@ def update_name(num_updates: int) -> str:
 
 
 def save_checkpoint(
-    folder: Path, model: nn.Module, config: ModelConfig, dictionary: Dictionary | None, state: TrainingState
+    folder: Path,
+    weights: Mapping[str, Tensor],
+    config: ModelConfig,
+    dictionary: Dictionary | None,
+    state: TrainingState,
 ) -> None:
-    """Write a checkpoint folder, in place of the one that is there.
+    """Write a checkpoint folder, in place of the one that is there; `weights` are a model's state.
 
     Raises:
         UserError: It cannot be written, the disk being full for example; what was there before is kept.
     """
     with atomic_folder(folder) as partial:
-        write_model(partial, model, config, dictionary, {"num_updates": state.num_updates})
+        write_weights(partial, weights, config, dictionary, {"num_updates": state.num_updates})
         write_tensors(partial / _TENSORS, state.tensors)
         values = {
             "format_version": FORMAT_VERSION,

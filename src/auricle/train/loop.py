@@ -2,51 +2,50 @@
 
 Everything it does after a restart follows from the checkpoint and the recipe: batches and draws are
 functions of (seed, epoch, position), so a run that was killed gives the parameters of one that was not.
+
+Several workers run this loop side by side. Whether to stop and what is due they decide from the same numbers;
+the first of them writes and speaks.
 """
 
 import math
 import time
-from collections.abc import Iterator, Mapping
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from auricle.convert.loaded import Loaded
-from auricle.convert.own import read_model
+from auricle.data.batching import deal
+from auricle.data.collate import SetAside, nothing
 from auricle.data.loader import AnyBatch, BatchLoader
 from auricle.dictionary import Dictionary
 from auricle.errors import UserError
-from auricle.files import atomic_write_text, resolve_folder
+from auricle.files import atomic_write_text
 from auricle.models.build import Model
 from auricle.models.config import SpeechConfig
-from auricle.train.checkpoint import (
-    BEST,
-    LAST,
-    TrainingState,
-    copy_checkpoint,
-    load_training_state,
-    remove_old_updates,
-    save_checkpoint,
-    update_name,
-)
-from auricle.train.metrics import RunLog
+from auricle.train.engine import Engine, check_same
+from auricle.train.metrics import QuietLog, RunLog
+from auricle.train.saving import Keeper
 from auricle.train.schedule import Schedule
-from auricle.train.signals import StopRequest
-from auricle.train.step import LossScale, Step, UpdateResult
+from auricle.train.signals import StopRequest, reason_of
+from auricle.train.step import Step, UpdateResult
 from auricle.train.validation import add_loss, validate
-from auricle.train.watch import Watcher, names_of, why_not_finite
+from auricle.train.watch import Watcher, most_telling, names_of, why_not_finite
 
 MAX_SKIPPED = 50
 """Updates in a row whose gradient is not finite, before the run gives up."""
+
+
+_GRACE_SECONDS = 5.0
+"""For which workers take all signals as one."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoopOptions:
     """When to stop, log, validate and save; fairseq's words and meanings.
 
-    `update_freq` holds the batches an update is made of, by epoch (the last one goes on); intervals count
-    epochs, and updates where their name says so; 0 is never.
+    `update_freq` holds the batches an update is made of, by epoch (the last one goes on), however many
+    workers share them; intervals count epochs, and updates where their name says so; 0 is never.
     """
 
     max_update: int = 0
@@ -75,13 +74,15 @@ class Progress:
 
     Attributes:
         epoch: From 1.
-        batches_done: Of this epoch, micro-batches.
+        batches_done: Of this epoch, micro-batches of all workers.
         num_updates: Done.
         seconds: Of training, earlier sittings included.
         best: Best value of the metric so far.
         validations_since_best: For `patience`.
         skipped: Updates left out because their gradient was not finite.
         set_aside: Names of the utterances left out while reading, each once.
+        unfinished: Whether something that its last update asks for, a validation or a checkpoint to keep, was
+            put off because somebody asked to stop.
     """
 
     epoch: int = 1
@@ -92,11 +93,12 @@ class Progress:
     validations_since_best: int = 0
     skipped: int = 0
     set_aside: list[str] = field(default_factory=list)
+    unfinished: bool = False
 
 
 @dataclass
 class Trainer:
-    """One run.
+    """One run, or a worker's part in it.
 
     Attributes:
         folder: The run folder.
@@ -109,6 +111,7 @@ class Trainer:
         options: When to do what.
         recipe: Text for `recipe.yaml`; "" writes none.
         watcher: Says what goes wrong.
+        stopped_by: The signal that ended it; None where it ended by itself.
     """
 
     folder: Path
@@ -122,7 +125,20 @@ class Trainer:
     recipe: str = ""
     watcher: Watcher = field(default_factory=Watcher)
     progress: Progress = field(default_factory=Progress)
+    stopped_by: int | None = None
     _skipped_in_a_row: int = 0
+    _usable_batches: int = 0
+    _unread: list[SetAside] = field(default_factory=list)
+
+    @property
+    def engine(self) -> Engine:
+        """The workers."""
+        return self.step.engine
+
+    @property
+    def _keeper(self) -> Keeper:
+        keep = self.options.keep_interval_updates
+        return Keeper(self.folder / "checkpoints", self.model, self.dictionary, self.step, keep)
 
     def run(self) -> str:
         """Train until a limit is reached or somebody asks to stop.
@@ -131,23 +147,44 @@ class Trainer:
             Why it ended, for the last line.
 
         Raises:
-            UserError: The loss stays infinite, or a checkpoint cannot be written.
+            UserError: The loss stays infinite, a checkpoint cannot be written, or another worker has ended.
         """
-        restored = self._restore()
-        if self.recipe:  # only now is it sure that the folder is of this recipe's model
-            atomic_write_text(self.folder / "recipe.yaml", self.recipe)
-        started = time.monotonic() - self.progress.seconds
-        with self._open_log() as log, StopRequest() as stop:
-            log.train.restore(restored)
+        with self.engine.watched():
+            return self._run()
+
+    def _run(self) -> str:
+        with self.engine.together():
+            restored = self._keeper.restore()
+            if restored:
+                self.progress = Progress(**restored["progress"])
+            if self.recipe and self.engine.first:  # only now is it sure that the folder is of this model
+                atomic_write_text(self.folder / "recipe.yaml", self.recipe)
+        self._check_workers()
+        self._started = time.monotonic() - self.progress.seconds
+        grace = _GRACE_SECONDS if self.engine.num_workers > 1 else 0.0
+        with self._open_log() as log, StopRequest(grace) as stop:
+            if self.engine.first:
+                log.train.restore({name: tuple(sums) for name, sums in restored.get("means", {}).items()})
             if self.progress.num_updates:
                 log.say(f"going on from update {self.progress.num_updates}")
-            reason = self._reason_to_end()
+            reason = None
+            if not self.progress.unfinished:
+                reason = self._reason_to_end() or self._out_of_patience()
             while reason is None:
-                reason = self._epoch(log, stop, started)
+                reason = self._epoch(log, stop)
             log.say(reason)
         return reason
 
+    def _check_workers(self) -> None:
+        """See that all workers begin at one place, with one list of utterances."""
+        place = [self.progress.num_updates, self.progress.epoch, self.progress.batches_done]
+        data = [len(self.train.dataset), zlib.crc32(self.train.dataset.sizes.tobytes())]
+        check_same(self.engine.gather(place), "a checkpoint of update, epoch and batch")
+        check_same(self.engine.gather(data), "utterances (number, check sum of lengths)")
+
     def _open_log(self) -> RunLog:
+        if not self.engine.first:
+            return QuietLog()
         self.folder.mkdir(parents=True, exist_ok=True)
         return RunLog(
             self.folder,
@@ -158,51 +195,75 @@ class Trainer:
             measured="audio_seconds" if isinstance(self.model.config, SpeechConfig) else "tokens",
         )
 
-    def _epoch(self, log: RunLog, stop: StopRequest, started: float) -> str | None:
+    def _epoch(self, log: RunLog, stop: StopRequest) -> str | None:
         """The rest of the current epoch; gives the reason to end the run, or None."""
-        progress, reason = self.progress, None
+        progress = self.progress
+        if progress.unfinished:
+            reason = self._finish(log, self._reason_to_end())
+            if reason or progress.batches_done == 0:
+                return reason
         num_batches = len(self.train.batches(progress.epoch))
-        for batches in self._updates_of_epoch():
-            made = self._update(batches, log)
-            progress.seconds = time.monotonic() - started
-            reason = stop.reason or self._reason_to_end()
-            if reason or progress.batches_done >= num_batches:
-                break
-            if made and self._due_by_updates():
-                reason = self._validate_and_save(log, end_of_epoch=False)
-                if reason:
+        for count, batches in self._updates_of_epoch(num_batches):
+            made = self._update(count, batches, log)
+            progress.seconds = time.monotonic() - self._started
+            stopped_by, reason = self._agree(stop)
+            ended = progress.batches_done >= num_batches
+            progress.unfinished = bool(reason) or ended or (made and self._due_by_updates())
+            if stopped_by:
+                self.stopped_by = stopped_by
+                self._save(log)
+                return reason_of(stopped_by)
+            if progress.unfinished:
+                reason = self._finish(log, reason)
+                if reason or ended:
                     return reason
-        if stop.reason:
-            # Also at an epoch's end: the run that goes on from here finds nothing left of it, and ends it.
-            self._save(log)
-            return stop.reason
-        ended = progress.batches_done >= num_batches
+        # Nothing was left of it: a run that an earlier version of this program stopped at an epoch's end.
+        return self._finish(log, None)
+
+    def _agree(self, stop: StopRequest) -> tuple[int | None, str | None]:
+        """The signal that asks any worker to stop, and a reason for all to end."""
+        said = self.engine.gather([stop.signal_number, self._reason_to_end()])
+        signals, reasons = ([what for what in each if what is not None] for each in zip(*said, strict=True))
+        return next(iter(signals), None), next(iter(reasons), None)
+
+    def _finish(self, log: RunLog, reason: str | None) -> str | None:
+        """What is due after an update, the end of the epoch included; gives the reason to end, or None."""
+        progress = self.progress
+        ended = progress.batches_done >= len(self.train.batches(progress.epoch))
         if ended:
+            self._check_usable()
             progress.epoch, progress.batches_done = progress.epoch + 1, 0
             reason = reason or self._reason_to_end()
-        if ended or reason:
-            reason = self._validate_and_save(log, end_of_epoch=ended, stopping=reason)
-        return reason
+        return self._validate_and_save(log, end_of_epoch=ended, stopping=reason)
 
-    def _updates_of_epoch(self) -> Iterator[list[AnyBatch]]:
-        """The micro-batches of each update that is left of this epoch."""
-        frequencies = self.options.update_freq
-        count = frequencies[min(self.progress.epoch, len(frequencies)) - 1]
-        batches = self.watcher.waits.timed(self.train.epoch(self.progress.epoch, self.progress.batches_done))
-        while group := list(islice(batches, count)):
-            yield group
+    def _check_usable(self) -> None:
+        """Do not go on for ever over data of which nothing can be read."""
+        if self._unread and not self._usable_batches:
+            raise UserError(self.train.nothing_left(self._unread))
+        self._usable_batches, self._unread = 0, []
 
-    def _update(self, batches: list[AnyBatch], log: RunLog) -> bool:
-        """Whether there was an update to make, and it was made."""
+    def _updates_of_epoch(self, num_batches: int) -> Iterator[tuple[int, list[AnyBatch]]]:
+        """For each update that is left of this epoch, its micro-batches: how many, and this worker's."""
+        progress, engine, frequencies = self.progress, self.engine, self.options.update_freq
+        count = frequencies[min(progress.epoch, len(frequencies)) - 1]
+        start = progress.batches_done
+        shares = deal(start, num_batches, count, engine.num_workers, engine.rank)
+        numbers = [number for share in shares for number in share if number is not None]
+        batches = self.watcher.waits.timed(self.train.read(progress.epoch, numbers))
+        for begin, share in zip(range(start, num_batches, count), shares, strict=True):
+            mine = [nothing() if number is None else next(batches) for number in share]
+            yield min(count, num_batches - begin), mine
+
+    def _update(self, count: int, batches: list[AnyBatch], log: RunLog) -> bool:
+        """Whether there was an update of `count` micro-batches to make, and it was made."""
         progress = self.progress
         self.model.train()
-        for item in (item for batch in batches for item in batch.set_aside):
-            if item.name not in progress.set_aside:
-                progress.set_aside.append(item.name)
-                log.say(f"set aside {item.name}: {item.reason} ({len(progress.set_aside)} so far)")
-        progress.batches_done += len(batches)
-        batches = [batch for batch in batches if len(batch)]
-        if not batches:
+        progress.batches_done += count
+        shares = self.engine.gather(_summary(batches))
+        self._set_aside([SetAside(*item) for share in shares for item in share["set_aside"]], log)
+        usable = sum(share["usable"] for share in shares)
+        self._usable_batches += usable
+        if not usable:
             return False
         lr = self.schedule(progress.num_updates)
         result = self.step.update(batches, progress.epoch, progress.num_updates, lr)
@@ -214,21 +275,30 @@ class Trainer:
         for loss in result.losses:
             add_loss(log.train, loss)
         log.train.add("grad_norm", result.grad_norm)
-        amount = sum(batch.amount for batch in batches)
-        use, done = self.watcher.use(batches), progress.num_updates
-        line = log.update(done, epoch=progress.epoch, lr=lr, amount=amount, use=use)
-        self.watcher.update(done, result, lr, names_of(batches, self.train.dataset), line, log)
+        names = [self.train.dataset.name(index) for share in shares for index in share["ids"]]
+        amount, use = sum(share["amount"] for share in shares), self.watcher.use(batches)
+        line = log.update(progress.num_updates, epoch=progress.epoch, lr=lr, amount=amount, use=use)
+        self.watcher.update(progress.num_updates, result, lr, names, line, log)
         return True
+
+    def _set_aside(self, items: list[SetAside], log: RunLog) -> None:
+        names = self.progress.set_aside
+        for item in items:
+            if item.name not in names:
+                names.append(item.name)
+                log.say(f"set aside {item.name}: {item.reason} ({len(names)} so far)")
+        if not self._usable_batches:
+            self._unread += items
 
     def _note_skipped(self, batches: list[AnyBatch], result: UpdateResult, lr: float, log: RunLog) -> None:
         self.progress.skipped += 1
         self._skipped_in_a_row += 1
-        scale = self.step.loss_scale
-        names = names_of(batches, self.train.dataset)
-        why = why_not_finite(self.model, batches, names, result.losses, lr, scale)
-        log.say(
-            f"warning: update skipped, its gradient is not finite ({self.progress.skipped} so far): {why}"
-        )
+        scale, names = self.step.loss_scale, names_of(batches, self.train.dataset)
+        weights = (self.engine.own_part(parameter) for parameter in self.model.parameters())
+        found = self.engine.gather(why_not_finite(weights, batches, names, result.losses, lr, scale))
+        why = most_telling(found)
+        count = self.progress.skipped
+        log.say(f"warning: update skipped, its gradient is not finite ({count} so far): {why}")
         if self._skipped_in_a_row >= MAX_SKIPPED and not scale:
             raise UserError(f"{MAX_SKIPPED} updates in a row had no finite gradient; the last one: {why}")
 
@@ -269,6 +339,7 @@ class Trainer:
                 except UserError:
                     self._save(log)  # what was learnt is not lost to a subset that cannot be read
                     raise
+            self.progress.unfinished = False
             reason = stopping or self._out_of_patience()
             if reason or save or is_best:
                 self._save(log, best=is_best, keep=keep)
@@ -307,65 +378,19 @@ class Trainer:
         return False
 
     def _save(self, log: RunLog, *, best: bool = False, keep: bool = False) -> None:
-        if self.options.no_save:
-            return
-        checkpoints = self.folder / "checkpoints"
-        kept = [update_name(self.progress.num_updates)] if keep else []
-        # `last` comes last: a run killed in between goes on from the one before, and does all of it again.
-        first, *others = (*kept, *([BEST] if best else []), LAST)
-        save_checkpoint(checkpoints / first, self.model, self.model.config, self.dictionary, self._state(log))
-        for name in others:
-            copy_checkpoint(checkpoints / first, checkpoints / name)
-        if keep:
-            remove_old_updates(checkpoints, self.options.keep_interval_updates)
+        if not self.options.no_save:
+            values = {"progress": asdict(self.progress), "means": log.train.state()}
+            self._keeper.save(self.progress.num_updates, values, best=best, keep=keep)
 
-    def _state(self, log: RunLog) -> TrainingState:
-        values: dict[str, Any] = {"progress": asdict(self.progress), "means": log.train.state()}
-        if self.step.loss_scale:
-            values["loss_scale"] = asdict(self.step.loss_scale)
-        tensors = self.step.optimizer.named_state(self.model.named_parameters())
-        return TrainingState(self.progress.num_updates, tensors, values)
 
-    def _restore(self) -> Mapping[str, tuple[float, float]]:
-        """Go on from `checkpoints/last`, where there is one; gives the log's running means."""
-        folder = resolve_folder(self.folder / "checkpoints" / LAST)
-        if not folder.exists():
-            return {}
-        try:
-            loaded, state = read_model(folder), load_training_state(folder)
-        except UserError as error:
-            raise UserError(
-                f"{error}, which you copy to {folder}, or choose another run folder (checkpoint.save_dir)"
-            ) from None
-        self._take_over(loaded)
-        self.step.optimizer.load_named_state(self.model.named_parameters(), state.tensors)
-        self.progress = Progress(**state.values["progress"])
-        if self.step.loss_scale and "loss_scale" in state.values:
-            self.step.loss_scale = LossScale(**state.values["loss_scale"])
-        return {name: (total, weight) for name, (total, weight) in state.values["means"].items()}
-
-    def _take_over(self, loaded: Loaded) -> None:
-        """Give the model the weights of a checkpoint of this run.
-
-        Raises:
-            UserError: The recipe has become another since.
-        """
-        advice = (
-            "go on with the recipe and the data it was begun with, or choose another run folder "
-            "(checkpoint.save_dir)"
-        )
-        if self.dictionary is not None and loaded.dictionary is not None:
-            self.dictionary.check_same(loaded.dictionary, "the dictionary of the labels", advice)
-        now, old = self.model.config, loaded.config
-        if isinstance(now, SpeechConfig) and isinstance(old, SpeechConfig) and now.normalize != old.normalize:
-            trained = str(old.normalize).lower()
-            raise UserError(f"{loaded.source} was trained with task.normalize={trained}: {advice}")
-        try:
-            self.model.load_state_dict(loaded.model.state_dict())
-        except RuntimeError:
-            raise UserError(
-                f"{loaded.source} holds another model than the recipe describes: {advice}"
-            ) from None
+def _summary(batches: Sequence[AnyBatch]) -> dict[str, Any]:
+    """What the other workers want to know of this one's micro-batches, as JSON has it."""
+    return {
+        "usable": sum(len(batch) > 0 for batch in batches),
+        "ids": [index for batch in batches for index in batch.ids.tolist()],
+        "amount": sum(batch.amount for batch in batches),
+        "set_aside": [[item.name, item.reason] for batch in batches for item in batch.set_aside],
+    }
 
 
 def _due(count: int, interval: int) -> bool:

@@ -199,6 +199,36 @@ class RunLog:
             self._events.close()
 
 
+class QuietLog(RunLog):
+    """The log of a worker that leaves writing and speaking to another."""
+
+    def __init__(self) -> None:
+        self.train = RunningMeans()
+
+    def update(
+        self, num_updates: int, *, epoch: int, lr: float, amount: float, use: Use | None = None
+    ) -> None:
+        """Forget what was noted."""
+        self.train.reset()
+
+    def record(self, split: str, num_updates: int, values: Mapping[str, float]) -> None:
+        """Nothing."""
+
+    def say(self, text: str) -> None:
+        """Nothing."""
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Nothing."""
+        yield
+
+    def close(self) -> None:
+        """Nothing."""
+
+    def _write_train(self) -> None:
+        """Nothing."""
+
+
 class JsonLines:
     """A file of one JSON object a line, on the disk as soon as it is written.
 

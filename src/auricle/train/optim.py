@@ -1,7 +1,7 @@
 """fairseq's Adam on torch's fused kernels, and the scaling and clipping of gradients before it."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -13,6 +13,11 @@ from auricle.errors import UserError
 
 _FUSED_DEVICES = frozenset({"cpu", "cuda"})
 _STATE_KEYS = ("step", "exp_avg", "exp_avg_sq")
+
+
+def copied(whole: Tensor, like: Tensor) -> Tensor:
+    """A copy of a tensor on another's device."""
+    return whole.to(like.device, copy=True)
 
 
 class Adam(torch.optim.Optimizer):
@@ -94,22 +99,38 @@ class Adam(torch.optim.Optimizer):
             maximize=False,
         )
 
-    def named_state(self, named_parameters: Iterable[tuple[str, nn.Parameter]]) -> dict[str, Tensor]:
+    def named_state(
+        self,
+        named_parameters: Iterable[tuple[str, nn.Parameter]],
+        whole: Callable[[Tensor], Tensor] = torch.as_tensor,
+    ) -> dict[str, Tensor]:
         """The moments and step counts under flat names, ``PARAMETER.exp_avg`` and so on, not copied.
 
         Parameters that have made no update yet have none.
+
+        Args:
+            named_parameters: The model's.
+            whole: Makes whole tensors of those that workers share.
         """
         return {
-            f"{name}.{key}": torch.as_tensor(self.state[parameter][key])
+            f"{name}.{key}": whole(torch.as_tensor(self.state[parameter][key]))
             for name, parameter in named_parameters
             if parameter in self.state
             for key in _STATE_KEYS
         }
 
     def load_named_state(
-        self, named_parameters: Iterable[tuple[str, nn.Parameter]], tensors: Mapping[str, Tensor]
+        self,
+        named_parameters: Iterable[tuple[str, nn.Parameter]],
+        tensors: Mapping[str, Tensor],
+        part: Callable[[Tensor, Tensor], Tensor] = copied,
     ) -> None:
         """Take up what `named_state` gave, bit for bit, in place of the present state.
+
+        Args:
+            named_parameters: The model's.
+            tensors: Whole.
+            part: Makes of a whole tensor the part that this worker holds of a parameter, in a copy.
 
         Raises:
             UserError: The names or shapes are not those of these parameters.
@@ -125,7 +146,7 @@ class Adam(torch.optim.Optimizer):
                 raise UserError(f"the optimizer's saved state lacks {missing}: the file is damaged") from None
             if any(moment.shape != parameter.shape for moment in moments):
                 raise UserError(f"the optimizer's saved state of {name} has another shape than the model's")
-            first, second = (moment.to(parameter.device, copy=True) for moment in moments)
+            first, second = (part(moment, parameter) for moment in moments)
             self.state[parameter] = {"step": int(step), "exp_avg": first, "exp_avg_sq": second}
         if left:
             raise UserError(
@@ -134,7 +155,12 @@ class Adam(torch.optim.Optimizer):
 
 
 @torch.no_grad()
-def scale_and_clip(parameters: Iterable[nn.Parameter], scale: float | Tensor, max_norm: float) -> Tensor:
+def scale_and_clip(
+    parameters: Iterable[nn.Parameter],
+    scale: float | Tensor,
+    max_norm: float,
+    whole: Callable[[Tensor], Tensor] = torch.as_tensor,
+) -> Tensor:
     """Multiply the gradients by `scale`, then clip them, reading them once and writing them once.
 
     Args:
@@ -142,6 +168,7 @@ def scale_and_clip(parameters: Iterable[nn.Parameter], scale: float | Tensor, ma
         scale: 1 / denominator of the update, times what undoes a loss scaling; a tensor is on their device.
         max_norm: Gradients are brought down to this norm, with fairseq's factor max_norm / (norm + 1e-6);
             0 does not clip.
+        whole: Makes one norm of those of workers who share the gradients.
 
     Returns:
         L2 norm of all gradients after scaling and before clipping, a scalar on their device. Where it is not
@@ -150,7 +177,7 @@ def scale_and_clip(parameters: Iterable[nn.Parameter], scale: float | Tensor, ma
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
     if not gradients:
         return torch.zeros(())
-    norm = get_total_norm(gradients) * scale
+    norm = whole(get_total_norm(gradients)) * scale
     factor = (max_norm / (norm + 1e-6)).clamp(max=1) * scale if max_norm > 0 else scale
     torch._foreach_mul_(gradients, factor)
     return norm

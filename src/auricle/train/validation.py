@@ -1,16 +1,54 @@
-"""What a model is worth on a subset: loss, accuracy, error rates."""
+"""What a model is worth on a subset: loss, accuracy, error rates. Several workers share its batches."""
 
+from dataclasses import asdict
 from typing import Any
 
 import torch
 
+from auricle.data.batching import deal
+from auricle.data.collate import SetAside
 from auricle.data.loader import BatchLoader
 from auricle.decode.report import ErrorCounts
+from auricle.errors import UserError
 from auricle.losses import Loss
 from auricle.models.build import Model
 from auricle.train.draws import VALIDATION_EPOCH, Position
 from auricle.train.metrics import RunningMeans
-from auricle.train.step import Step
+from auricle.train.step import Step, shared_losses
+
+
+@torch.no_grad()
+def validate(step: Step, model: Model, loader: BatchLoader[Any], num_updates: int) -> dict[str, float]:
+    """Loss, and accuracy or error rates, over all of a subset; masks are the same every time.
+
+    Raises:
+        UserError: No utterance of it can be read.
+    """
+    model.eval()
+    engine = step.engine
+    whole = len(loader)
+    (mine,) = deal(0, whole, whole, engine.num_workers, engine.rank)
+    losses: list[Loss | None] = []
+    errors, set_aside = ErrorCounts(), list[SetAside]()
+    with engine.entire(model):
+        for batch in loader.read(1, [number for number in mine if number is not None]):
+            set_aside += batch.set_aside
+            losses.append(None)
+            if len(batch):
+                with step.autocast():
+                    losses[-1], counts = step.objective.validate(
+                        batch, Position(VALIDATION_EPOCH, num_updates)
+                    )
+                errors += counts or ErrorCounts()
+    made = shared_losses([*losses, *[None] * (len(mine) - len(losses))], engine)
+    if not made:
+        raise UserError(loader.nothing_left(set_aside))
+    means = RunningMeans()
+    for loss in made:
+        add_loss(means, loss)
+    errors = sum((ErrorCounts(**counts) for counts in engine.gather(asdict(errors))), ErrorCounts())
+    rates = {"wer": errors.wer, "uer": errors.uer, "cer": errors.cer} if errors.num_utterances else {}
+    return means.means() | rates
 
 
 def add_loss(means: RunningMeans, loss: Loss) -> None:
@@ -22,18 +60,3 @@ def add_loss(means: RunningMeans, loss: Loss) -> None:
         means.add_perplexity(loss.total, loss.symbols)
     for name, value in loss.means.items():
         means.add(name, value)
-
-
-@torch.no_grad()
-def validate(step: Step, model: Model, loader: BatchLoader[Any], num_updates: int) -> dict[str, float]:
-    """Loss, and accuracy or error rates, over all of a subset; masks are the same every time."""
-    model.eval()
-    means, errors = RunningMeans(), ErrorCounts()
-    for batch in loader.epoch(1):
-        if len(batch):
-            with step.autocast():
-                loss, counts = step.objective.validate(batch, Position(VALIDATION_EPOCH, num_updates))
-            add_loss(means, loss)
-            errors += counts or ErrorCounts()
-    rates = {"wer": errors.wer, "uer": errors.uer, "cer": errors.cer} if errors.num_utterances else {}
-    return means.means() | rates

@@ -5,13 +5,13 @@ device. Each kind of trouble is said once a sitting.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor
 
 from auricle.data.collate import Batch
 from auricle.data.loader import AnyBatch, Samples
@@ -42,6 +42,7 @@ _FIRST_UPDATES = 3
 _FEW_ENTRIES, _FEW_ENTRIES_A_CODEBOOK = 0.02, 1.25
 _TOO_GOOD = 0.95
 _SHOWN = 3
+_NOT_AUDIO, _GROWN = "not audio", "the weights have grown"
 
 
 @dataclass
@@ -253,7 +254,7 @@ def shown(names: Sequence[str]) -> str:
 
 
 def why_not_finite(
-    model: nn.Module,
+    weights: Iterable[Tensor],
     batches: Sequence[AnyBatch],
     names: Sequence[str],
     losses: Sequence[Loss],
@@ -263,25 +264,23 @@ def why_not_finite(
     """What is known of an update whose gradient is not finite: which utterances, or which weights.
 
     Args:
-        model: As it is, the update left out.
+        weights: As they are, the update left out; of several workers', those that this one holds.
         batches: Of the update.
         names: Of their utterances, in the order of the batches.
         losses: One a batch; may be fewer.
         lr: The learning rate.
         loss_scale: In fp16; None in other precisions.
     """
-    sounds = [batch for batch in batches if isinstance(batch, Batch)]  # all of them, or none
-    peaks = zip(names, _peaks(sounds), strict=bool(sounds))
+    peaks = zip(names, _peaks(batches), strict=True)
     loud = [(name, peak) for name, peak in peaks if not peak < LOUDEST_SAMPLE]
     if loud:
         listed = ", ".join(f"{name} (samples up to {peak:.3g})" for name, peak in loud[:_SHOWN])
-        return (
-            f"not audio: {listed}: take it out of the manifest, or write it anew (see `auricle data check`)"
-        )
-    weight = max((float(p.detach().abs().max()) for p in model.parameters() if p.numel()), default=0.0)
+        advice = "take it out of the manifest, or write it anew (see `auricle data check`)"
+        return f"{_NOT_AUDIO}: {listed}: {advice}"
+    weight = max((float(part.detach().abs().max()) for part in weights if part.numel()), default=0.0)
     if not weight < LARGEST_WEIGHT:
         return (
-            f"the weights have grown to {weight:.3g}: the run has diverged, the learning rate ({lr:.3g}) is "
+            f"{_GROWN} to {weight:.3g}: the run has diverged, the learning rate ({lr:.3g}) is "
             f"too high: lower optimization.lr, go back to an earlier checkpoint; in the batch: {shown(names)}"
         )
     if loss_scale is not None:
@@ -297,9 +296,20 @@ def why_not_finite(
     )
 
 
-def _peaks(batches: Sequence[Batch]) -> list[float]:
-    """The largest sample of each utterance, without its sign; NaN where one is not a number."""
-    return [float(row.abs().max()) for batch in batches for row in batch.waveforms]
+def most_telling(reasons: Sequence[str]) -> str:
+    """Of what workers know of such an update, what explains it best."""
+    return next(
+        (one for words in (_NOT_AUDIO, _GROWN) for one in reasons if one.startswith(words)), reasons[0]
+    )
+
+
+def _peaks(batches: Sequence[AnyBatch]) -> list[float]:
+    """The largest sample of each utterance, without its sign; NaN where one is not a number; 0 of text."""
+    peaks: list[float] = []
+    for batch in batches:
+        sounds = batch.waveforms if isinstance(batch, Batch) else torch.zeros(len(batch), 1)
+        peaks += [float(row.abs().max()) for row in sounds]
+    return peaks
 
 
 def _means(lines: Sequence[Mapping[str, float]]) -> dict[str, float]:

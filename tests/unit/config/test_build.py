@@ -7,13 +7,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from auricle.config.build import build_run, schedule
+from auricle.config.build import build_run
 from auricle.config.build_model import model_config, pretrained_encoder
+from auricle.config.build_schedule import schedule
 from auricle.config.load import load_recipe
 from auricle.config.schema import Recipe
 from auricle.errors import UserError
 from auricle.models.config import SpanMaskConfig, Wav2Vec2Config
 from auricle.models.ctc import Wav2Vec2CTC
+from auricle.train.engine import Engine
 from auricle.train.loop import Trainer
 from auricle.train.objective import CTCObjective, PretrainingObjective
 from auricle.train.schedule import Cosine, Fixed, InverseSqrt, PolynomialDecay, TriStage
@@ -140,7 +142,30 @@ def test_workers_are_simulated(corpus: Path, caplog: pytest.LogCaptureFixture) -
     with caplog.at_level(logging.INFO):
         trainer = build_run(pretraining(corpus, *changes))
     assert trainer.options.update_freq == (64, 128)
-    assert "simulating 64 workers" in caplog.text
+    assert "simulating 64 workers by accumulating gradients" in caplog.text
+
+
+class ThreeWorkers(Engine):
+    num_workers = 3
+
+
+def test_a_batch_means_the_same_with_any_number_of_workers(
+    corpus: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine = ThreeWorkers(torch.device("cpu"))
+    with caplog.at_level(logging.INFO):
+        recipe = pretraining(corpus, "distributed_training.distributed_world_size=64")
+        assert build_run(recipe, engine=engine).options.update_freq == (64,)
+        assert "simulating 64 workers with 3" in caplog.text
+        caplog.clear()
+        recipe = pretraining(corpus, "distributed_training.distributed_world_size=2")
+        assert build_run(recipe, engine=engine).options.update_freq == (2,)
+        assert "an update is made of 2 batches: 1 workers have nothing to do" in caplog.text
+
+
+def test_workers_that_were_started_are_the_world(monkeypatch: pytest.MonkeyPatch, corpus: Path) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    assert pretraining(corpus).distributed_training.distributed_world_size == 3
 
 
 def test_what_is_set_aside_is_named_and_listed(corpus: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -99,10 +99,10 @@ def test_groups_of_other_tasks_are_passed_over(recipe_file: Path, caplog: pytest
 
 def test_keys_without_effect_are_mentioned_once(recipe_file: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
-        load(recipe_file, "common.wandb_project=x", "distributed_training.ddp_backend=no_c10d")
+        load(recipe_file, "common.wandb_project=x", "distributed_training.bucket_cap_mb=50")
     notices = [r.message for r in caplog.records if "without effect" in r.message]
     assert notices == [
-        "accepted, without effect here: common.wandb_project, distributed_training.ddp_backend"
+        "accepted, without effect here: common.wandb_project, distributed_training.bucket_cap_mb"
     ]
 
 

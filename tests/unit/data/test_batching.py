@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from auricle.data.batching import batch_by_size, ordered_indices, shard, shuffled
+from auricle.data.batching import batch_by_size, deal, ordered_indices, shuffled
 
 
 def test_long_ones_first_and_equals_at_random() -> None:
@@ -60,7 +60,12 @@ def test_shuffling_keeps_batches_whole() -> None:
     assert batches == [[1, 2], [3], [4, 5, 6]] * 5
 
 
-def test_shards_are_equally_long_and_share_everything() -> None:
-    batches = [[number] for number in range(7)]
-    shards = [shard(batches, 3, number) for number in range(3)]
-    assert shards == [[[0], [3], [6]], [[1], [4], []], [[2], [5], []]]
+def test_workers_are_dealt_the_batches_of_an_update_like_cards() -> None:
+    assert deal(0, 7, 6, 3, 0) == [[0, 3], [6]]
+    assert deal(0, 7, 6, 3, 1) == [[1, 4], [None]]
+    assert deal(0, 7, 6, 3, 2) == [[2, 5], [None]]
+    assert deal(0, 5, 2) == [[0, 1], [2, 3], [4]]
+    # Taken up in the middle, by another number of workers.
+    assert deal(4, 7, 2, 2, 0) == [[4], [6]]
+    assert deal(4, 7, 2, 2, 1) == [[5], [None]]
+    assert deal(7, 7, 2, 2, 1) == []

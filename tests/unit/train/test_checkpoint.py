@@ -63,7 +63,7 @@ def state_of(update: int) -> TrainingState:
 
 
 def save(folder: Path, update: int) -> None:
-    save_checkpoint(folder, model_of(update), CONFIG, DICTIONARY, state_of(update))
+    save_checkpoint(folder, model_of(update).state_dict(), CONFIG, DICTIONARY, state_of(update))
 
 
 def saved_update(folder: Path) -> int:
@@ -92,7 +92,9 @@ def test_training_state_comes_back_bit_for_bit(tmp_path: Path) -> None:
         "empty": torch.zeros(0),
     }
     values = {"loss": 0.1 + 0.2, "big": 2**127, "best": float("inf"), "name": "é", "order": [[1, 2], []]}
-    save_checkpoint(tmp_path / "last", model_of(3), CONFIG, DICTIONARY, TrainingState(3, tensors, values))
+    save_checkpoint(
+        tmp_path / "last", model_of(3).state_dict(), CONFIG, DICTIONARY, TrainingState(3, tensors, values)
+    )
     state = load_training_state(tmp_path / "last")
     assert state.num_updates == 3
     assert state.values == values
@@ -116,7 +118,7 @@ def test_a_checkpoint_is_text_and_safetensors(tmp_path: Path) -> None:
 
 
 def test_a_run_without_state_or_dictionary_can_be_saved(tmp_path: Path) -> None:
-    save_checkpoint(tmp_path / "last", model_of(0), CONFIG, None, TrainingState(0))
+    save_checkpoint(tmp_path / "last", model_of(0).state_dict(), CONFIG, None, TrainingState(0))
     assert load_training_state(tmp_path / "last") == TrainingState(0, {}, {})
     assert read_model(tmp_path / "last").dictionary is None
 

@@ -282,8 +282,8 @@ class Holes:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._loader, name)
 
-    def epoch(self, epoch: int, start: int = 0):
-        for number, batch in enumerate(self._loader.epoch(epoch, start), start=start):
+    def read(self, epoch: int, numbers: Sequence[int]):
+        for number, batch in zip(numbers, self._loader.read(epoch, numbers), strict=True):
             if number == 1:
                 batch = replace(batch, ids=batch.ids[:0], waveforms=batch.waveforms[:0],
                                 lengths=batch.lengths[:0])  # fmt: skip

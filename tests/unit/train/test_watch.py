@@ -97,7 +97,7 @@ def test_only_blanks_are_explained() -> None:
 def test_samples_that_are_no_audio_are_the_cause(value: float, said: str) -> None:
     batch = batch_of([0, 1])
     batch.waveforms[1, 7] = value
-    why = why_not_finite(pretraining_model(), [batch], ["a.wav", "b.wav"], [], 1e-3)
+    why = why_not_finite(pretraining_model().parameters(), [batch], ["a.wav", "b.wav"], [], 1e-3)
     assert why.startswith(f"not audio: b.wav ({said}):") and "a.wav" not in why
 
 
@@ -106,12 +106,14 @@ def test_weights_that_have_grown_are_the_cause() -> None:
     with torch.no_grad():
         next(model.parameters()).fill_(1e6)
     assert "weights have grown to 1e+06: the run has diverged, the learning rate (0.1) is too high" in (
-        why_not_finite(model, [batch_of([0])], ["a.wav"], [], 0.1)
+        why_not_finite(model.parameters(), [batch_of([0])], ["a.wav"], [], 0.1)
     )
 
 
 def test_the_loss_scale_is_the_cause_in_fp16() -> None:
-    why = why_not_finite(pretraining_model(), [batch_of([0])], ["a.wav"], [], 0.1, LossScale(64.0))
+    why = why_not_finite(
+        pretraining_model().parameters(), [batch_of([0])], ["a.wav"], [], 0.1, LossScale(64.0)
+    )
     assert "an overflow of float16 at a loss scale that is now 64" in why
 
 
