@@ -16,7 +16,11 @@ from auricle.errors import UserError
 from corpora import TINY_PRETRAINING, write_corpus
 from gloo import PATIENCE_SECONDS, free_port
 
-MANY = ["optimization.max_update=100000", "checkpoint.save_interval_updates=1", "dataset.disable_validation=true"]
+MANY = [
+    "optimization.max_update=100000",
+    "checkpoint.save_interval_updates=1",
+    "dataset.disable_validation=true",
+]
 SCRIPT = """
 import sys
 from auricle.cli import workers
@@ -40,7 +44,9 @@ def words(corpus: Path, folder: Path, *more: str) -> list[str]:
 
 def started(count: int, arguments: list[str]) -> "subprocess.Popen[str]":
     command = [sys.executable, "-c", SCRIPT, str(count), *arguments]
-    return subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        command, env=os.environ | {"OMP_NUM_THREADS": "1"}, stderr=subprocess.PIPE, text=True
+    )
 
 
 def test_one_process_for_each_device_and_no_more_than_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,7 +76,10 @@ def test_a_recipe_is_handed_on_as_it_was_resolved(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_code_of_the_first_that_fails_is_that_of_all(capfd: pytest.CaptureFixture[str]) -> None:
-    assert workers.run_workers(2, ["train", "nowhere", "--config-name", "small_pretrain", "common.cpu=true"]) == 2
+    assert (
+        workers.run_workers(2, ["train", "nowhere", "--config-name", "small_pretrain", "common.cpu=true"])
+        == 2
+    )
     said = [line for line in capfd.readouterr().err.splitlines() if line.startswith("auricle: task.data")]
     assert len(said) == 1 and "there is no such folder" in said[0]
 
@@ -112,7 +121,13 @@ def test_asked_to_stop_they_save_and_leave(number: signal.Signals, corpus: Path,
 @pytest.mark.slow
 @pytest.mark.parametrize("backend", ["pytorch_ddp", "fully_sharded"])
 def test_torchrun(backend: str, corpus: Path, tmp_path: Path) -> None:
-    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", f"--master-port={free_port()}"]
+    launch = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--nproc-per-node=2",
+        f"--master-port={free_port()}",
+    ]
     more = words(corpus, tmp_path / "run", f"distributed_training.ddp_backend={backend}")
     done = subprocess.run(
         [*launch, "-m", "auricle.cli.main", *more], capture_output=True, text=True, timeout=PATIENCE_SECONDS
@@ -130,7 +145,9 @@ def test_torchrun(backend: str, corpus: Path, tmp_path: Path) -> None:
 
 
 def test_what_became_of_the_processes_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workers, "_start", lambda *_: subprocess.Popen([sys.executable, "-c", "raise SystemExit"]))
+    monkeypatch.setattr(
+        workers, "_start", lambda *_: subprocess.Popen([sys.executable, "-c", "raise SystemExit"])
+    )
     assert workers.run_workers(2, []) == 0
     killed = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
     monkeypatch.setattr(workers, "_start", lambda *_: subprocess.Popen([sys.executable, "-c", killed]))

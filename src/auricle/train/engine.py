@@ -220,6 +220,8 @@ class ShardingWorkers(Workers):
         """See `Engine`: each layer is gathered when it is its turn, the rest with the whole."""
         from torch.distributed.fsdp import fully_shard
 
+        # No model changes in place what a layer gave.
+        warnings.filterwarnings("ignore", message="FSDP2-wrapped module")
         for layer in layers_of(model):
             fully_shard(layer)
         self._root = _LossOf(model)
