@@ -212,7 +212,8 @@ def _problem(fields: Sequence[bytes], n: int, order: int) -> str | None:
     """What is wrong with a line of an n-gram, its words apart."""
     if len(fields) not in (n + 1, n + 2):
         return f"expected a log-probability, {n} words and a back-off"
-    for text, what in ((fields[0], "log-probability"), (fields[n + 1] if len(fields) > n + 1 else b"0", "back-off")):
+    backoff = fields[n + 1] if len(fields) > n + 1 else b"0"
+    for text, what in ((fields[0], "log-probability"), (backoff, "back-off")):
         try:
             value = float(text)
         except ValueError:
@@ -252,5 +253,7 @@ def _written(model: NgramModel) -> Iterator[str]:
             rows, table.log_probs.tolist(), table.backoffs.tolist(), strict=True
         ):
             text = " ".join(model.words[word] for word in words)
-            yield f"{log_prob:.7g}\t{text}\t{backoff:.7g}\n" if n < model.order else f"{log_prob:.7g}\t{text}\n"
+            yield (
+                f"{log_prob:.7g}\t{text}\t{backoff:.7g}\n" if n < model.order else f"{log_prob:.7g}\t{text}\n"
+            )
     yield "\n\\end\\\n"

@@ -8,8 +8,8 @@ from auricle.dictionary import WORD_END
 PostProcess = Literal["letter", "wordpiece", "sentencepiece", "none"]
 """How units become words, in fairseq's words.
 
-"letter" joins them and splits at `|`; "wordpiece" and "sentencepiece" join them and begin a word at each `_` or
-`▁`; "none" lets each unit stand for a word.
+"letter" joins them and splits at `|`; "wordpiece" and "sentencepiece" join them and begin a word at each `_`
+or `▁`; "none" lets each unit stand for a word.
 """
 
 MARKS: dict[PostProcess, str] = {"letter": WORD_END, "wordpiece": "_", "sentencepiece": "\u2581"}
@@ -32,8 +32,8 @@ class Hypothesis:
     Attributes:
         tokens: Dictionary indices of the units, repeats collapsed and blanks dropped.
         words: The words they spell.
-        score: What the decoder ranks by: log-probability of the path and, where there is a language model, its
-            weighted score and the other terms of the decoder's options.
+        score: What the decoder ranks by: log-probability of the path and, where there is a language model,
+            its weighted score and the other terms of the decoder's options.
         timesteps: The frame where each token begins.
         spans: One a word.
         acoustic_score: Log-probability of the path: the sum over frames of its natural-log probabilities.

@@ -1,9 +1,9 @@
 """Back-off n-gram models as a few flat arrays, asked for many words at a time.
 
-An n-gram (w1 ... wn) is found by the row of its context (w1 ... wn-1) in the table of one order less, and its
-last word: one 64-bit key, looked up by bisection. So all that a model needs to know of what went before is
-which row the last word, the last two words, ... have: a state is a row of a tensor, and a batch of states asks
-its questions in as many look-ups as the model has orders.
+An n-gram (w1 ... wn) is found by the row of its context (w1 ... wn-1) in the table of one order less, and
+its last word: one 64-bit key, looked up by bisection. So all that a model needs to know of what went before
+is which row the last word, the last two words, ... have: a state is a row of a tensor, and a batch of states
+asks its questions in as many look-ups as the model has orders.
 
 V words, O the order, M questions.
 """
@@ -55,8 +55,10 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class NgramModel:
-    """A back-off model (Katz 1987); `log10 p(w | h)` is that of the longest n-gram known, and the back-offs of
-    the contexts that were too long for it.
+    """A back-off model (Katz 1987).
+
+    The log-probability of a word is that of the longest n-gram known, and the back-offs of the contexts that
+    were too long for it.
 
     Attributes:
         words: Their place is their number.
@@ -95,6 +97,11 @@ class NgramModel:
             ]
             words, tables = [*words, UNKNOWN], [unigrams, *rest]
         return cls(tuple(words), tuple(tables), index)
+
+    @property
+    def costly(self) -> bool:
+        """Looking up is cheap."""
+        return False
 
     @property
     def order(self) -> int:
@@ -213,9 +220,7 @@ def make_tables(
             places = order[twice[0, 0] : twice[0, 0] + 2]
             raise NgramError(n, int(places.max()), "is there twice: remove one of the two")
         tables.append(
-            Table(
-                keys, torch.from_numpy(log_probs[n - 1])[order], torch.from_numpy(backoffs[n - 1])[order]
-            )
+            Table(keys, torch.from_numpy(log_probs[n - 1])[order], torch.from_numpy(backoffs[n - 1])[order])
         )
     return tables
 

@@ -49,7 +49,9 @@ def test_gzipped_files_are_known_by_their_content(path, tmp_path):
 
 def test_a_head_before_the_data_and_spaces_are_skipped(path, tmp_path):
     other = tmp_path / "other.arpa"
-    other.write_text("\\2-grams:\nabout this file\n\n" + TRIGRAM.replace("\t", "  ").replace("<unk>", "<UNK>"))
+    other.write_text(
+        "\\2-grams:\nabout this file\n\n" + TRIGRAM.replace("\t", "  ").replace("<unk>", "<UNK>")
+    )
     assert read_arpa(other).sentence(["a", "zebra"]) == read_arpa(path).sentence(["a", "zebra"])
 
 
