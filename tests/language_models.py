@@ -1,6 +1,14 @@
 """Small language models in files, and lexicons to go with them."""
 
+from collections.abc import Sequence
 from pathlib import Path
+
+import numpy as np
+import torch
+from torch.nn.utils.rnn import pad_sequence
+
+from auricle.decode.emissions import Emissions
+from auricle.dictionary import Dictionary
 
 TRIGRAM = """\\data\\
 ngram 1=6
@@ -33,3 +41,42 @@ ngram 3=2
 def write_trigram(path: Path) -> Path:
     path.write_text(TRIGRAM, encoding="utf-8")
     return path
+
+
+def write_lexicon(path: Path, words: Sequence[str], end: str = " |") -> Path:
+    path.write_text("".join(f"{word}\t{' '.join(word)}{end}\n" for word in words), encoding="utf-8")
+    return path
+
+
+def made_up_words(count: int, letters: str, seed: int = 0) -> list[str]:
+    rng = np.random.default_rng(seed)
+    words = {"".join(rng.choice(list(letters), rng.integers(1, 6))) for _ in range(2 * count)}
+    return sorted(words)[:count]
+
+
+def made_up_text(words: Sequence[str], count: int, seed: int = 0) -> list[list[str]]:
+    """Sentences in which some words follow each other more than others."""
+    rng = np.random.default_rng(seed)
+    share = rng.dirichlet([0.2] * len(words), size=8)
+    return [
+        [words[rng.choice(len(words), p=share[i % 8])] for i in range(rng.integers(1, 9))]
+        for _ in range(count)
+    ]
+
+
+def noisy_emissions(
+    texts: Sequence[str], dictionary: Dictionary, seed: int = 0, noise: float = 1.2
+) -> Emissions:
+    """What a hesitant recogniser might hear of texts such as "HE IT"."""
+    rng = np.random.default_rng(seed)
+    clips = []
+    for text in texts:
+        path = []
+        for letter in f"{text} ".replace(" ", "|"):
+            path += [0] * rng.integers(0, 3) + [dictionary.index(letter)] * rng.integers(1, 3) + [0]
+        logits = rng.normal(0, noise, (len(path), len(dictionary)))
+        logits[np.arange(len(path)), path] += 5
+        logits[:, 1:4] -= 10
+        clips.append(torch.tensor(logits, dtype=torch.float32).log_softmax(-1))
+    lengths = torch.tensor([len(clip) for clip in clips])
+    return Emissions(pad_sequence(clips, batch_first=True), lengths)
