@@ -56,6 +56,9 @@ class BeamOptions:
                 raise UserError(f"{field.name} is {value}: give {least} or more")
 
 
+BEAM_FIELDS = tuple(field.name for field in fields(BeamOptions))
+
+
 def silence(dictionary: Dictionary) -> int:
     """The unit between words: `<sep>`, else `|`, else `</s>`, as in fairseq."""
     for symbol in ("<sep>", WORD_END):

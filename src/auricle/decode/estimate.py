@@ -196,12 +196,12 @@ def _table(keys: Ints, probabilities: Floats) -> Table:
     return Table(torch.from_numpy(keys), _log10(probabilities), torch.zeros(len(keys)))
 
 
-def _give_backoffs(tables: list[Table], left: Floats) -> None:
+def _give_backoffs(tables: list[Table], left: npt.NDArray[np.floating]) -> None:
     """Gives the longest n-grams so far the shares that are left after them."""
     tables[-1] = Table(tables[-1].keys, tables[-1].log_probs, _log10(left))
 
 
-def _log10(shares: Floats) -> torch.Tensor:
+def _log10(shares: npt.NDArray[np.floating]) -> torch.Tensor:
     with np.errstate(divide="ignore"):
         return torch.from_numpy(np.maximum(np.log10(shares), NEVER).astype(np.float32))
 
