@@ -7,8 +7,18 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import get_args
 
+import torch
+
 from auricle.cli.decoders import DecoderChoice, make_decoder
-from auricle.cli.decoding import Decoded, Listener, decode_heard, decode_saved, keep_heard, write_heard
+from auricle.cli.decoding import (
+    Decoded,
+    Listener,
+    Recogniser,
+    decode_heard,
+    decode_saved,
+    keep_heard,
+    write_heard,
+)
 from auricle.cli.device import pick_device
 from auricle.cli.output import check_writable
 from auricle.cli.speakers import read_speakers
@@ -114,19 +124,10 @@ def _decode(options: Options, manifest: Manifest, labels: Sequence[str], label_f
     """Decodes emissions kept, or what the model hears now."""
     if options.emissions is not None:
         return _decode_saved(options, manifest, labels, label_file)
-    assert options.model is not None and options.data is not None
     device = pick_device(options.device)
-    loaded = load(options.model, map_location=device)
-    beside = options.data / f"dict.{options.labels}.txt"
-    dictionary = _dictionary(loaded.dictionary, options.dictionary, beside)
-    model = loaded.model
-    if isinstance(model, Wav2Vec2Seq2Seq):
-        if dictionary is None:
-            raise UserError("this checkpoint holds no dictionary: pass its dict.ltr.txt with --dictionary")
-    else:
-        model, dictionary = check_recogniser(model, dictionary)
+    model, dictionary = model_and_dictionary(options, device)
     _check_symbols(labels, dictionary, label_file)
-    post_process = _post_process(options.post_process, dictionary)
+    post_process = chosen_post_process(options.post_process, dictionary)
     listener = Listener(model, manifest, options.max_tokens, options.batch_size, options.num_workers)
     name = str(options.decoder)
     if isinstance(model, Wav2Vec2Seq2Seq):
@@ -146,6 +147,24 @@ def _decode(options: Options, manifest: Manifest, labels: Sequence[str], label_f
     return Outcome(decoded, set_aside, name, post_process, dictionary, str(options.model))
 
 
+def model_and_dictionary(options: Options, device: torch.device) -> tuple[Recogniser, Dictionary]:
+    """The recogniser, and the dictionary of what it writes.
+
+    Raises:
+        UserError: It is none, or the dictionary is missing or another one.
+    """
+    if options.model is None or options.data is None:
+        raise UserError("no model: pass a fine-tuned checkpoint with --model")
+    loaded = load(options.model, map_location=device)
+    beside = options.data / f"dict.{options.labels}.txt"
+    dictionary = _dictionary(loaded.dictionary, options.dictionary, beside)
+    if not isinstance(loaded.model, Wav2Vec2Seq2Seq):
+        return check_recogniser(loaded.model, dictionary)
+    if dictionary is None:
+        raise UserError("this checkpoint holds no dictionary: pass its dict.ltr.txt with --dictionary")
+    return loaded.model, dictionary
+
+
 def _decode_saved(options: Options, manifest: Manifest, labels: Sequence[str], label_file: Path) -> Outcome:
     assert options.emissions is not None
     saved = load_emissions(options.emissions)
@@ -159,7 +178,7 @@ def _decode_saved(options: Options, manifest: Manifest, labels: Sequence[str], l
                 f"{manifest.source}: save the emissions of this subset again"
             )
     _check_symbols(labels, saved.dictionary, label_file)
-    post_process = _post_process(options.post_process, saved.dictionary)
+    post_process = chosen_post_process(options.post_process, saved.dictionary)
     device = pick_device(options.device)
     decoder = make_decoder(options.decoder, saved.dictionary, post_process, device)
     return Outcome(
@@ -292,7 +311,8 @@ def _check_symbols(labels: Sequence[str], dictionary: Dictionary, source: Path) 
     )
 
 
-def _post_process(name: str | None, dictionary: Dictionary) -> PostProcess:
+def chosen_post_process(name: str | None, dictionary: Dictionary) -> PostProcess:
+    """The way of that name to make words; None: what the dictionary suggests."""
     if name is None:
         return suggested_post_process(dictionary)
     known: tuple[PostProcess, ...] = get_args(PostProcess)

@@ -37,6 +37,7 @@ VERBS: dict[str, Verb] = {
     "train": Verb("train", "Pre-train or fine-tune a model with a recipe.", stray=True),
     "evaluate": Verb("evaluate", "Decode a labelled subset and measure its error rates.", stray=True),
     "infer": Verb("evaluate", "Another name for evaluate.", stray=True),
+    "tune": Verb("tune", "Find the language model weight and word score that make the fewest errors."),
     "transcribe": Verb("transcribe", "Turn audio files, folders or standard input into text."),
     "align": Verb("align", "Find out when each word of a known text is said."),
     "featurize": Verb("featurize", "Write what a model's layers make of audio: HDF5, npy, Parquet."),

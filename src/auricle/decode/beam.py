@@ -12,6 +12,7 @@ Legend: B utterances, N frames, V units, R hypotheses of all utterances, M candi
 """
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass, fields, replace
 from typing import Protocol
 
@@ -175,6 +176,12 @@ class BeamSearch:
             scores, _ = self.lm.score(self.lm.start(count).to(self.device), self.lm_words[:count])
             self.trie = build_trie(lexicon, len(dictionary), scores.tolist()).to(self.device)
             self.repeats = any(units[-1] != self.silence for _, units in lexicon.spellings)
+
+    def with_options(self, options: BeamOptions) -> "BeamSearch":
+        """The same search, going about it in another way."""
+        other = copy(self)
+        other.options = options
+        return other
 
     def decode(self, emissions: Emissions) -> list[list[Hypothesis]]:
         """See `Decoder`."""
