@@ -95,3 +95,20 @@ Preset = Annotated[
         rich_help_panel=PANEL,
     ),
 ]
+RescoreLm = Annotated[
+    Path | None,
+    typer.Option(
+        help="Ranks n-best lists anew: a transformer_lm, or a folder of a causal model of transformers.",
+        show_default=False,
+        rich_help_panel=PANEL,
+    ),
+]
+RescoreWeight = Annotated[
+    float | None, typer.Option(help="Weight of its scores.", show_default="0.5", rich_help_panel=PANEL)
+]
+RescoreWordScore = Annotated[
+    float | None, typer.Option(help="Added for each word then.", show_default="0", rich_help_panel=PANEL)
+]
+RescoreNBest = Annotated[
+    int | None, typer.Option(min=1, help="Hypotheses it ranks.", show_default="50", rich_help_panel=PANEL)
+]

@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 
     from auricle.decode.beam import LanguageModel
     from auricle.decode.lexicon import KenLMModel
+    from auricle.decode.neural_lm import SentenceScorer
     from auricle.decode.ngram import NgramModel
     from auricle.decode.trie import Lexicon
+    from auricle.models.language_model import TransformerLM
 
 DECODERS = ("viterbi", "kenlm", "fairseqlm")
 ENGINES = ("own", "flashlight")
@@ -45,6 +47,10 @@ class DecoderChoice:
         engine: "own" or "flashlight".
         workers: Processes that search, for flashlight.
         beam: See there.
+        rescore_lm: A neural language model that ranks the n-best lists anew; None: they stay.
+        rescore_weight: Weight of its natural-log scores, which are added to the others.
+        rescore_word_score: Added for each word then.
+        rescore_nbest: Hypotheses that it ranks.
     """
 
     name: str = "viterbi"
@@ -53,6 +59,10 @@ class DecoderChoice:
     engine: str = "own"
     workers: int = 0
     beam: BeamOptions = field(default_factory=BeamOptions)
+    rescore_lm: Path | None = None
+    rescore_weight: float = 0.5
+    rescore_word_score: float = 0.0
+    rescore_nbest: int = 50
 
     def __str__(self) -> str:
         if self.name == "viterbi":
@@ -60,7 +70,8 @@ class DecoderChoice:
         lm = f" {self.lm.name}" if self.lm else ""
         engine = "" if self.engine == "own" else f" {self.engine}"
         weights = f"lm_weight {self.beam.lm_weight:g}, word_score {self.beam.word_score:g}"
-        return f"{self.name}{lm} (beam {self.beam.beam}, {weights}{engine})"
+        again = f", rescored by {self.rescore_lm.name} {self.rescore_weight:g}" if self.rescore_lm else ""
+        return f"{self.name}{lm} (beam {self.beam.beam}, {weights}{engine}{again})"
 
 
 def make_choice(
@@ -71,6 +82,7 @@ def make_choice(
     engine: str | None = None,
     workers: int = 0,
     preset: str | None = None,
+    rescoring: Mapping[str, Any] | None = None,
     **beam: Any,
 ) -> DecoderChoice:
     """Checks what can be checked before anything is read.
@@ -82,6 +94,7 @@ def make_choice(
         engine: None: our own search.
         workers: See there.
         preset: A name of `PRESETS`, for beam options that are not given.
+        rescoring: Fields of `DecoderChoice` whose names begin with `rescore`, None where not given.
         beam: Options of `BeamOptions`, None where not given.
 
     Raises:
@@ -94,6 +107,8 @@ def make_choice(
         unused = [f"--{key.replace('_', '-')}" for key in given]
         unused += [f"--{flag}" for flag, value in (("lm-model", lm), ("lexicon", lexicon)) if value]
         unused = [flag for flag in unused if flag != "--nbest"]
+        if rescoring and rescoring.get("rescore_lm"):
+            raise UserError("--rescore-lm needs n-best lists: search with --w2l-decoder kenlm")
         if unused:
             logger.info("viterbi uses no language model: %s ignored", ", ".join(unused))
         return DecoderChoice()
@@ -104,11 +119,12 @@ def make_choice(
         raise UserError("fairseqlm needs a language model: give a checkpoint or a folder with --lm-model")
     if name == "fairseqlm" and engine == "flashlight":
         raise UserError("flashlight is used with n-gram models only: take --engine own")
+    again = {key: value for key, value in (rescoring or {}).items() if value is not None}
     if lm is None:
         logger.info("no --lm-model: searching without a language model")
     if engine == "flashlight" and workers < 0:
         raise UserError(f"--decode-workers {workers}: give 0 or more")
-    return DecoderChoice(name, lm, lexicon, engine or "own", workers, options)
+    return DecoderChoice(name, lm, lexicon, engine or "own", workers, options, **again)
 
 
 def _check_name(what: str, name: str, known: Sequence[str], flag: str) -> None:
@@ -132,6 +148,8 @@ def make_decoder(
     from auricle.decode.beam import BeamSearch
     from auricle.decode.trie import read_lexicon
 
+    if choice.rescore_lm is not None:
+        return _rescoring(choice, dictionary, post_process, device)
     lexicon = read_lexicon(choice.lexicon, dictionary) if choice.lexicon else None
     if choice.engine == "flashlight":
         return _flashlight(choice, dictionary, lexicon, post_process)
@@ -139,6 +157,53 @@ def make_decoder(
     return BeamSearch(
         dictionary, choice.beam, lexicon=lexicon, lm=lm, post_process=post_process, device=device
     )
+
+
+def _rescoring(
+    choice: DecoderChoice, dictionary: Dictionary, post_process: PostProcess, device: "torch.device | str"
+) -> Decoder:
+    from auricle.decode.neural_lm import RescoringDecoder
+
+    assert choice.rescore_lm is not None
+    wide = replace(choice.beam, nbest=max(choice.rescore_nbest, choice.beam.nbest))
+    first = make_decoder(replace(choice, beam=wide, rescore_lm=None), dictionary, post_process, device)
+    return RescoringDecoder(
+        first,
+        _scorer(choice.rescore_lm, device),
+        choice.rescore_weight,
+        choice.rescore_word_score,
+        choice.beam.nbest,
+    )
+
+
+def _scorer(path: Path, device: "torch.device | str") -> "SentenceScorer":
+    """A neural language model: a folder of transformers', or a `transformer_lm`."""
+    from auricle.convert.own import is_own
+    from auricle.decode.neural_lm import TransformerScorer
+    from auricle.models.causal_lm import CausalLM
+
+    if path.is_dir() and (path / "config.json").is_file() and not is_own(path):
+        return CausalLM.load(path, device)
+    return TransformerScorer(*open_transformer(path, device))
+
+
+def open_transformer(path: Path, device: "torch.device | str") -> "tuple[TransformerLM, Dictionary]":
+    """A `transformer_lm` and its dictionary: its own, else the dict.txt beside it, as in fairseq.
+
+    Raises:
+        UserError: It is something else, or there is no dictionary.
+    """
+    from auricle.convert.load import load
+    from auricle.models.language_model import TransformerLM
+
+    beside = path.parent / "dict.txt"
+    given = beside if path.is_file() and beside.is_file() else None
+    loaded = load(path, map_location=device, dictionary=given)
+    if not isinstance(loaded.model, TransformerLM):
+        raise UserError(f"{path} is no language model (transformer_lm): give one with --lm-model")
+    if loaded.dictionary is None:
+        raise UserError(f"{path}: its dictionary is missing: put the dict.txt of its training data beside it")
+    return loaded.model.eval(), loaded.dictionary
 
 
 def _flashlight(
@@ -161,7 +226,11 @@ def open_language_model(
         "the recogniser's units (give --lexicon for a model of words)" if lexicon is None else lexicon.source
     )
     if choice.name == "fairseqlm":
-        raise UserError("fairseqlm is not available yet")
+        from auricle.decode.neural_lm import TransformerFusion
+
+        fusion = TransformerFusion(*open_transformer(choice.lm, device))
+        check_vocabulary([word in fusion for word in words], words, choice.lm, source)
+        return fusion
     ngram = open_ngram(choice.lm)
     check_vocabulary([word in ngram for word in words], words, choice.lm, source)
     from auricle.decode.ngram import NgramModel

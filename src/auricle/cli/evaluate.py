@@ -62,6 +62,7 @@ Speakers = Annotated[
         show_default="SUBSET.spk, if there",
     ),
 ]
+RESCORING = ("rescore_lm", "rescore_weight", "rescore_word_score", "rescore_nbest")
 WRITING = "Sequence-to-sequence models"
 LengthPenalty = Annotated[
     float, typer.Option("--lenpen", help="Below 1 favours short answers.", rich_help_panel=WRITING)
@@ -102,6 +103,10 @@ def command(
     engine: beam.Engine = None,
     decode_workers: beam.Workers = 0,
     preset: beam.Preset = None,
+    rescore_lm: beam.RescoreLm = None,
+    rescore_weight: beam.RescoreWeight = None,
+    rescore_word_score: beam.RescoreWordScore = None,
+    rescore_nbest: beam.RescoreNBest = None,
     lenpen: LengthPenalty = 1.0,
     max_len_a: MaxLenA = 0.0,
     max_len_b: MaxLenB = 200,
@@ -140,6 +145,7 @@ def _run(given: dict[str, Any]) -> None:
         engine=given.pop("engine"),
         workers=given.pop("decode_workers"),
         preset=given.pop("preset"),
+        rescoring={name: given.pop(name) for name in RESCORING},
         **{name: given.pop(name) for name in BEAM_FIELDS},
     )
     options = Options(**given, decoder=choice, writing=SearchOptions(**writing))
