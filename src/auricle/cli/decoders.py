@@ -16,7 +16,7 @@ from auricle.errors import UserError
 if TYPE_CHECKING:
     import torch
 
-    from auricle.decode.beam import LanguageModel
+    from auricle.decode.language_model import LanguageModel
     from auricle.decode.lexicon import KenLMModel
     from auricle.decode.neural_lm import SentenceScorer
     from auricle.decode.ngram import NgramModel

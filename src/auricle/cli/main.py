@@ -34,6 +34,7 @@ VERBS: dict[str, Verb] = {
     "manifest": Verb("manifest", "List the audio of a folder in train.tsv and valid.tsv."),
     "labels": Verb("labels", "Write .ltr, .wrd and dict.ltr.txt from a table of transcripts."),
     "libri-labels": Verb("libri_labels", "Write .ltr and .wrd from LibriSpeech's transcript files."),
+    "lm": Verb("lm", "Estimate an n-gram language model from text, and write a lexicon."),
     "train": Verb("train", "Pre-train or fine-tune a model with a recipe.", stray=True),
     "evaluate": Verb("evaluate", "Decode a labelled subset and measure its error rates.", stray=True),
     "infer": Verb("evaluate", "Another name for evaluate.", stray=True),

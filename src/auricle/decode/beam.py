@@ -14,7 +14,6 @@ Legend: B utterances, N frames, V units, R hypotheses of all utterances, M candi
 from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass, fields, replace
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -22,6 +21,7 @@ from torch import Tensor
 from auricle.decode.decoder import BeamOptions, silence
 from auricle.decode.emissions import Emissions
 from auricle.decode.hypothesis import Hypothesis, PostProcess
+from auricle.decode.language_model import LanguageModel, NoLanguageModel
 from auricle.decode.traceback import Final, Speller, Trace, hypotheses_of
 from auricle.decode.trie import ROOT, Lexicon, Trie, build_trie
 from auricle.decode.viterbi import BLANK
@@ -31,54 +31,6 @@ NO_WORD = -1
 
 LEAST = -1e10
 """Stands for log-probabilities of -inf, which would leave a search without a way on."""
-
-
-class LanguageModel(Protocol):
-    """What a search asks: states are rows of a tensor [M, S] int64, of its own making."""
-
-    @property
-    def costly(self) -> bool:
-        """Whether to ask only about what may survive."""
-
-    def numbers(self, words: Sequence[str]) -> Tensor:
-        """Its own numbers of words, int64."""
-
-    def start(self, count: int) -> Tensor:
-        """States at the start of a sentence."""
-
-    def score(self, states: Tensor, words: Tensor) -> tuple[Tensor, Tensor]:
-        """Log-probabilities [M] float64 of words [M] after states, and the states after them."""
-
-    def finish(self, states: Tensor) -> Tensor:
-        """Log-probabilities [M] float64 of the sentence ending there."""
-
-    def keep(self, states: Tensor) -> None:
-        """Says that of all states only these will be asked about again."""
-
-
-class NoLanguageModel:
-    """Finds every word as good as any other."""
-
-    costly = False
-
-    def numbers(self, words: Sequence[str]) -> Tensor:
-        """See `LanguageModel`."""
-        return torch.zeros(len(words), dtype=torch.int64)
-
-    def start(self, count: int) -> Tensor:
-        """See `LanguageModel`."""
-        return torch.zeros(count, 1, dtype=torch.int64)
-
-    def score(self, states: Tensor, words: Tensor) -> tuple[Tensor, Tensor]:
-        """See `LanguageModel`."""
-        return torch.zeros(len(words), dtype=torch.float64, device=words.device), states
-
-    def finish(self, states: Tensor) -> Tensor:
-        """See `LanguageModel`."""
-        return torch.zeros(len(states), dtype=torch.float64, device=states.device)
-
-    def keep(self, states: Tensor) -> None:
-        """See `LanguageModel`."""
 
 
 @dataclass(frozen=True, slots=True)
