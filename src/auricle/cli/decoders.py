@@ -51,6 +51,7 @@ class DecoderChoice:
         rescore_weight: Weight of its natural-log scores, which are added to the others.
         rescore_word_score: Added for each word then.
         rescore_nbest: Hypotheses that it ranks.
+        unused: Options that were given and that the decoder does not look at.
     """
 
     name: str = "viterbi"
@@ -63,6 +64,7 @@ class DecoderChoice:
     rescore_weight: float = 0.5
     rescore_word_score: float = 0.0
     rescore_nbest: int = 50
+    unused: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         if self.name == "viterbi":
@@ -109,9 +111,7 @@ def make_choice(
         unused = [flag for flag in unused if flag != "--nbest"]
         if rescoring and rescoring.get("rescore_lm"):
             raise UserError("--rescore-lm needs n-best lists: search with --w2l-decoder kenlm")
-        if unused:
-            logger.info("viterbi uses no language model: %s ignored", ", ".join(unused))
-        return DecoderChoice()
+        return DecoderChoice(beam=BeamOptions(nbest=given.get("nbest", 1)), unused=tuple(unused))
     if preset is not None:
         _check_name("preset", preset, tuple(PRESETS), "--preset")
     options = BeamOptions(**{**PRESETS.get(preset or "", {}), **given})
@@ -144,6 +144,8 @@ def make_decoder(
         UserError: A file is missing, damaged, or of another vocabulary.
     """
     if choice.name == "viterbi":
+        if choice.unused:
+            logger.info("viterbi uses no language model: %s ignored", ", ".join(choice.unused))
         return ViterbiDecoder(dictionary, post_process)
     from auricle.decode.beam import BeamSearch
     from auricle.decode.trie import read_lexicon

@@ -206,6 +206,7 @@ def _utterances(
     outcome: Outcome, labels: Sequence[str], speakers: Sequence[str] | None, places: Mapping[int, int]
 ) -> list[Utterance]:
     """What was said beside what was understood; `places` in the labels, by index."""
+    several = any(len(one.hypotheses) > 1 for one in outcome.decoded)
     utterances = []
     for one in outcome.decoded:
         best = one.hypotheses[0] if one.hypotheses else None
@@ -221,7 +222,7 @@ def _utterances(
                 speaker=speakers[places[one.clip.index]] if speakers else "None",
                 nbest=tuple(
                     Alternative(other.text, other.score, other.acoustic_score, other.lm_score)
-                    for other in (one.hypotheses if len(one.hypotheses) > 1 else [])
+                    for other in (one.hypotheses if several else [])
                 ),
             )
         )
