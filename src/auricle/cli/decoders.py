@@ -143,6 +143,8 @@ def make_decoder(
     Raises:
         UserError: A file is missing, damaged, or of another vocabulary.
     """
+    if str(device).startswith("mps"):  # it has no float64, which scores of a search need
+        device = "cpu"
     if choice.name == "viterbi":
         if choice.unused:
             logger.info("viterbi uses no language model: %s ignored", ", ".join(choice.unused))

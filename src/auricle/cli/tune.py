@@ -92,6 +92,12 @@ def command(
     best = best_of(told)
     if output is not None:
         write_rounds(output, told)
+    for flag, value, ends in (
+        ("--lm-weights", best.weights.lm_weight, lm_weights),
+        ("--word-scores", best.weights.word_score, word_scores),
+    ):
+        if value in ends:
+            typer.echo(f"{value:g} is an end of {flag}: a wider range may have a better one")
     typer.echo(
         f"best: --lm-weight {best.weights.lm_weight:g} --word-score {best.weights.word_score:g} "
         f"(WER {best.wer:.2f} % on {subset}, {len(saved.clips)} utterances)"

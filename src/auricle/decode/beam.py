@@ -137,7 +137,7 @@ class BeamSearch:
 
     def decode(self, emissions: Emissions) -> list[list[Hypothesis]]:
         """See `Decoder`."""
-        log_probs = emissions.log_probs.to(self.device, torch.float64).clamp(min=LEAST)
+        log_probs = emissions.log_probs.to(self.device).double().clamp(min=LEAST)
         finals, trace = self._search(log_probs, emissions.lengths.tolist())
         return hypotheses_of(finals, trace, log_probs.cpu().numpy(), self.speller)
 
