@@ -82,10 +82,11 @@ def joined(parts: Sequence[Rows]) -> Rows:
 
 def mixed(values: Tensor) -> Tensor:
     """Scatters int64 values over all 64 bits; one to one."""
-    values = values * -7046029254386353131
-    values = values ^ (values >> 29)
-    values = values * -4658895280553007687
-    return values ^ (values >> 32)
+    for factor, shift in ((-7046029254386353131, 29), (-4658895280553007687, 32)):
+        values = values * factor
+        # torch shifts the sign in: without the mask, a value and its complement would become one
+        values = values ^ ((values >> shift) & ((1 << (64 - shift)) - 1))
+    return values
 
 
 class BeamSearch:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from auricle.decode.arpa import read_arpa
-from auricle.decode.beam import BeamSearch
+from auricle.decode.beam import BeamSearch, mixed
 from auricle.decode.decoder import BeamOptions
 from auricle.decode.emissions import Emissions
 from auricle.decode.trie import Lexicon, read_lexicon
@@ -211,6 +211,12 @@ def test_impossible_units_do_not_stop_a_search(search):
 @pytest.mark.parametrize("values", [{"beam_size_token": 1}, {"beam": 1}, {"beam_threshold": 0.0}])
 def test_the_narrowest_searches_still_answer(search, values):
     assert len(search(**values).decode(noisy_emissions(TEXTS, LETTERS))) == len(TEXTS)
+
+
+def test_hashes_of_different_values_differ():
+    values = torch.randint(-(2**62), 2**62, (1000,))
+    values = torch.cat([values, ~values, values ^ 1, -values, torch.arange(1, 1000)]).unique()
+    assert len(mixed(values).unique()) == len(values)
 
 
 @pytest.mark.parametrize(
