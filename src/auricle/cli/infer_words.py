@@ -38,6 +38,9 @@ HYDRA_KEYS: dict[str, tuple[str, Kind]] = {
 }
 """Hydra keys that are options of ours, and the type of their values."""
 
+NOTHING = ("null", "None", "")
+"""Values of keys that are to have their defaults."""
+
 UNUSED_KEYS = frozenset(
     [
         *("task", "criterion", "task.normalize", "common.user_dir", "common.seed", "common.fp16"),
@@ -85,7 +88,8 @@ def read_words(words: Sequence[str]) -> dict[str, Any]:
     for name, value in _pairs(words):
         if name in HYDRA_KEYS:
             option, kind = HYDRA_KEYS[name]
-            options[option] = _converted(name, value, kind)
+            if value not in NOTHING:
+                options[option] = _converted(name, value, kind)
         elif name == "--cpu":
             options["device"] = "cpu"
         elif name == "":
@@ -97,9 +101,7 @@ def read_words(words: Sequence[str]) -> dict[str, Any]:
     return options
 
 
-def _converted(name: str, value: str, kind: Kind) -> str | int | float | Path | None:
-    if value in ("null", "None", ""):
-        return None
+def _converted(name: str, value: str, kind: Kind) -> str | int | float | Path:
     try:
         return kind(value)
     except ValueError:

@@ -33,7 +33,6 @@ def test_hydra_keys_become_options():
         "results_path": Path("R"),
         "beam": 1500,
         "lm_model": Path("/lm.bin"),
-        "lexicon": None,
         "lm_weight": 1.74,
         "unk_weight": -math.inf,
     }
