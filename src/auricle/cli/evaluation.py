@@ -73,7 +73,7 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What decoding a subset gave."""
+    """What decoding a subset gave; the time is that of hearing and decoding, without reading models."""
 
     decoded: list[Decoded]
     set_aside: list[dict[str, str]]
@@ -81,6 +81,7 @@ class Outcome:
     post_process: PostProcess
     dictionary: Dictionary
     model: str
+    wall_seconds: float
 
 
 def evaluate(options: Options) -> tuple[Summary, Path | None]:
@@ -106,12 +107,10 @@ def evaluate(options: Options) -> tuple[Summary, Path | None]:
     label_file = options.data / f"{options.subset}.{options.labels}"
     labels = read_labels(label_file, manifest)
     speakers = read_speakers(options.speakers, manifest)
-    started = time.perf_counter()
     outcome = _decode(options, manifest, labels, label_file)
-    wall_seconds = time.perf_counter() - started
     places = {entry.line - 2: place for place, entry in enumerate(manifest.entries)}
     utterances = _utterances(outcome, labels, speakers, places)
-    summary = _summary(utterances, outcome, options.subset, wall_seconds, has_speakers=speakers is not None)
+    summary = _summary(utterances, outcome, options.subset, has_speakers=speakers is not None)
     if results is not None:
         name = Path(outcome.model).resolve().name
         write_evaluation(
@@ -130,21 +129,25 @@ def _decode(options: Options, manifest: Manifest, labels: Sequence[str], label_f
     post_process = chosen_post_process(options.post_process, dictionary)
     listener = Listener(model, manifest, options.max_tokens, options.batch_size, options.num_workers)
     name = str(options.decoder)
+    decoder = None
     if isinstance(model, Wav2Vec2Seq2Seq):
         name = _name_of_writing(options)
-        nbest = options.decoder.beam.nbest
-        decoded = write_heard(listener, options.writing, nbest, dictionary, post_process)
     else:
         decoder = make_decoder(options.decoder, dictionary, post_process, device)
-        if options.save_emissions is not None:
-            saved = keep_heard(listener, dictionary, str(options.model), options.subset)
-            save_emissions(options.save_emissions, saved)
-            decoded = decode_saved(saved, decoder)
-        else:
-            decoded = decode_heard(listener, decoder)
+    started = time.perf_counter()
+    if decoder is None:
+        nbest = options.decoder.beam.nbest
+        decoded = write_heard(listener, options.writing, nbest, dictionary, post_process)
+    elif options.save_emissions is not None:
+        saved = keep_heard(listener, dictionary, str(options.model), options.subset)
+        save_emissions(options.save_emissions, saved)
+        decoded = decode_saved(saved, decoder)
+    else:
+        decoded = decode_heard(listener, decoder)
+    wall_seconds = time.perf_counter() - started
     _name(listener.set_aside)
     set_aside = [asdict(clip) for clip in listener.set_aside]
-    return Outcome(decoded, set_aside, name, post_process, dictionary, str(options.model))
+    return Outcome(decoded, set_aside, name, post_process, dictionary, str(options.model), wall_seconds)
 
 
 def model_and_dictionary(options: Options, device: torch.device) -> tuple[Recogniser, Dictionary]:
@@ -181,13 +184,16 @@ def _decode_saved(options: Options, manifest: Manifest, labels: Sequence[str], l
     post_process = chosen_post_process(options.post_process, saved.dictionary)
     device = pick_device(options.device)
     decoder = make_decoder(options.decoder, saved.dictionary, post_process, device)
+    started = time.perf_counter()
+    decoded = decode_saved(saved, decoder)
     return Outcome(
-        decode_saved(saved, decoder),
+        decoded,
         list(saved.set_aside),
         str(options.decoder),
         post_process,
         saved.dictionary,
         saved.model,
+        time.perf_counter() - started,
     )
 
 
@@ -230,7 +236,7 @@ def _utterances(
 
 
 def _summary(
-    utterances: Sequence[Utterance], outcome: Outcome, subset: str, wall_seconds: float, *, has_speakers: bool
+    utterances: Sequence[Utterance], outcome: Outcome, subset: str, *, has_speakers: bool
 ) -> Summary:
     said = [units_to_words(utterance.reference, outcome.post_process) for utterance in utterances]
     heard = [utterance.heard(outcome.post_process) for utterance in utterances]
@@ -252,7 +258,7 @@ def _summary(
         num_utterances=errors.num_utterances,
         num_words=errors.num_words,
         audio_seconds=sum(utterance.seconds for utterance in utterances),
-        wall_seconds=wall_seconds,
+        wall_seconds=outcome.wall_seconds,
         decoder=outcome.decoder,
         model=outcome.model,
         subset=subset,

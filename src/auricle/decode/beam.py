@@ -29,6 +29,9 @@ from auricle.dictionary import Dictionary
 
 NO_WORD = -1
 
+FURTHER = 2.0
+"""How much wider than now a beam is thought to be at the next frame; only speed depends on it."""
+
 LEAST = -1e10
 """Stands for log-probabilities of -inf, which would leave a search without a way on."""
 
@@ -148,6 +151,7 @@ class BeamSearch:
         rows, states = self._start(len(lengths))
         trace, finals = Trace(), []
         ends = torch.tensor(lengths, device=self.device)
+        reach: Tensor | None = None
         for frame in range(max(lengths, default=0) + 1):
             live = torch.arange(len(rows), device=self.device)
             if frame in lengths:
@@ -157,7 +161,8 @@ class BeamSearch:
             if not len(live):
                 break
             candidates, states = self._candidates(rows.select(live), states[live], log_probs[:, frame])
-            rows = self._best(candidates)
+            rows = self._best(candidates, reach)
+            reach = self._reach(rows, len(lengths))
             trace.append(live[rows.parent], rows.unit, rows.word)
             states = states[rows.state]
             self.lm.keep(states)
@@ -298,25 +303,49 @@ class BeamSearch:
         label = torch.full_like(unknown.word, self.num_words - 1)
         return joined([words, replace(unknown, word=label, score=unknown.score + self.options.unk_weight)])
 
-    def _best(self, candidates: Rows) -> Rows:
-        """The best `beam` of each utterance, each once; utterances in order, the best first."""
-        utterance, score = candidates.utterance, candidates.score
-        best = score.new_full((int(utterance.max()) + 1,), -float("inf"))
-        best.scatter_reduce_(0, utterance, score, "amax")
-        behind = best[utterance] - score
-        near = (behind <= self.options.beam_threshold).nonzero()[:, 0]
-        behind, utterance = behind[near], utterance[near]
-        ranked = torch.argsort(utterance * (behind.max() + 1.0) + behind)
-        near, utterance = near[ranked], utterance[ranked]
-        key = candidates.history[near] + candidates.node[near] * len(self.dictionary) + candidates.unit[near]
+    def _best(self, candidates: Rows, reach: Tensor | None = None) -> Rows:
+        """The best `beam` of each utterance, each once; utterances in order, the best first.
+
+        Args:
+            candidates: All of them.
+            reach: float64 [B], a guess how far behind the best of its utterance a survivor may be. Most
+                candidates are then never sorted; where the guess was too small, all are.
+        """
+        utterance = candidates.utterance
+        best = candidates.score.new_full((int(utterance.max()) + 1,), -float("inf"))
+        best.scatter_reduce_(0, utterance, candidates.score, "amax")
+        behind = best[utterance] - candidates.score
+        fine = behind <= self.options.beam_threshold
+        near = fine if reach is None else fine & (behind <= reach[utterance])
+        ranked, counts = self._ranked(candidates, behind, near.nonzero()[:, 0], len(best))
+        if reach is not None and (counts[utterance[fine & ~near]] < self.options.beam).any():
+            ranked, counts = self._ranked(candidates, behind, fine.nonzero()[:, 0], len(best))
+        utterance = utterance[ranked]
+        rank = torch.arange(len(ranked), device=self.device) - (counts.cumsum(0) - counts)[utterance]
+        return candidates.select(ranked[rank < self.options.beam])
+
+    def _ranked(self, candidates: Rows, behind: Tensor, rows: Tensor, count: int) -> tuple[Tensor, Tensor]:
+        """Of some candidates the best of equal ones, in order, and how many each utterance has."""
+        gaps, utterance = behind[rows], candidates.utterance[rows]
+        # Each utterance has a range of its own, so that one sort does for all.
+        rows = rows[torch.argsort(utterance * (gaps.max() + 1.0) + gaps)]
+        key = candidates.history[rows] + candidates.node[rows] * len(self.dictionary) + candidates.unit[rows]
         key, place = torch.sort(mixed(key), stable=True)
         is_first = torch.ones_like(key, dtype=torch.bool)
         is_first[1:] = key[1:] != key[:-1]
-        kept = place[is_first].sort().values
-        utterance = utterance[kept]
-        counts = torch.bincount(utterance)
-        rank = torch.arange(len(kept), device=self.device) - (counts.cumsum(0) - counts)[utterance]
-        return candidates.select(near[kept[rank < self.options.beam]])
+        kept = torch.zeros_like(is_first)
+        kept[place[is_first]] = True
+        rows = rows[kept]
+        return rows, torch.bincount(candidates.utterance[rows], minlength=count)
+
+    def _reach(self, rows: Rows, count: int) -> Tensor:
+        """A guess for the next frame: somewhat further than the worst survivors are behind now."""
+        best = rows.score.new_full((count,), -float("inf"))
+        best.scatter_reduce_(0, rows.utterance, rows.score, "amax")
+        reach = rows.score.new_zeros(count)
+        reach.scatter_reduce_(0, rows.utterance, best[rows.utterance] - rows.score, "amax")
+        full = torch.bincount(rows.utterance, minlength=count) >= self.options.beam
+        return torch.where(full, FURTHER * reach + 1.0, float("inf"))
 
     def _finish(self, rows: Rows, states: Tensor, over: Tensor, frame: int) -> list[Final]:
         """The `nbest` of utterances that end before a frame, whole words preferred."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
+from auricle.decode import beam
 from auricle.decode.arpa import read_arpa
 from auricle.decode.beam import BeamSearch, mixed
 from auricle.decode.decoder import BeamOptions
@@ -211,6 +212,16 @@ def test_impossible_units_do_not_stop_a_search(search):
 @pytest.mark.parametrize("values", [{"beam_size_token": 1}, {"beam": 1}, {"beam_threshold": 0.0}])
 def test_the_narrowest_searches_still_answer(search, values):
     assert len(search(**values).decode(noisy_emissions(TEXTS, LETTERS))) == len(TEXTS)
+
+
+@pytest.mark.parametrize("beam_size", [3, 12])
+def test_the_guess_of_what_need_not_be_sorted_changes_nothing(search, monkeypatch, beam_size):
+    emissions = noisy_emissions(TEXTS, LETTERS, noise=2.5)
+    found = []
+    for further in (0.0, 1.0, 1e6):
+        monkeypatch.setattr(beam, "FURTHER", further)
+        found.append(search(beam=beam_size, nbest=3).decode(emissions))
+    assert found[0] == found[1] == found[2]
 
 
 def test_hashes_of_different_values_differ():
