@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from auricle.cli.progress import progress
 from auricle.decode.arpa import read_arpa, write_arpa
 from auricle.decode.estimate import EstimationOptions, estimate
 from auricle.decode.ngram import NgramModel
-from auricle.decode.wordlist import pronounce, read_pronunciations, spell
+from auricle.decode.wordlist import MARKS, pronounce, read_pronunciations, spell
 from auricle.dictionary import Dictionary, letters_to_words
 from auricle.errors import UserError
 from auricle.files import atomic_write_text
@@ -119,7 +120,7 @@ def _lines(path: Path) -> Iterator[str]:
 def _model(request: Request, options: EstimationOptions) -> NgramModel:
     if request.model is not None:
         with progress("n-grams read") as advance:
-            return read_arpa(request.model, advance)
+            return _recased(read_arpa(request.model, advance), request)
     estimator = request.estimator
     if estimator == "auto":
         estimator = "lmplz" if shutil.which("lmplz") else "own"
@@ -135,6 +136,18 @@ def _model(request: Request, options: EstimationOptions) -> NgramModel:
             reason = " ".join(done.stderr.split())[-200:]
             raise UserError(f"{estimator} failed ({reason}): try --estimator own")
         return read_arpa(arpa)
+
+
+def _recased(model: NgramModel, request: Request) -> NgramModel:
+    """With its words in another case: the recogniser's letters and the model's have to be the same."""
+    if request.case == "keep":
+        return model
+    change = CASES[request.case]
+    words = [word if word in MARKS else change(word) for word in model.words]
+    if len(set(words)) < len(words):
+        twice = next(word for word, times in Counter(words).items() if times > 1)
+        raise UserError(f"{request.model}: {twice} is there in more than one case: estimate the model anew")
+    return NgramModel.build(words, model.tables)
 
 
 def _counted(request: Request) -> Iterator[list[str]]:

@@ -37,7 +37,10 @@ Estimator = Annotated[
 ]
 Model = Annotated[
     Path | None,
-    typer.Option("--model", help="Instead of text: an ARPA model whose words the lexicon is of."),
+    typer.Option(
+        "--model",
+        help="Instead of text: an ARPA model, to write in another case or whose words the lexicon is of.",
+    ),
 ]
 LexiconOutput = Annotated[
     Path | None,

@@ -64,6 +64,21 @@ def test_a_lexicon_of_a_model_that_is_there(text, tmp_path):
     assert first == f"{min(WORDS)}\t{' '.join(min(WORDS))} |"
 
 
+def test_a_model_in_another_case(text, tmp_path, capsys):
+    assert run(text, "-o", tmp_path / "lm.arpa") == 0
+    assert run("--model", tmp_path / "lm.arpa", "--case", "upper", "-o", tmp_path / "UP.arpa") == 0
+    lower, upper = read_arpa(tmp_path / "lm.arpa"), read_arpa(tmp_path / "UP.arpa")
+    for words in (WORDS[:3], WORDS[4:6]):
+        assert upper.sentence([word.upper() for word in words]) == pytest.approx(
+            lower.sentence(words), abs=1e-4
+        )
+    (tmp_path / "both.txt").write_text("a A\n")
+    assert run(tmp_path / "both.txt", "-o", tmp_path / "both.arpa") == 0
+    capsys.readouterr()
+    assert run("--model", tmp_path / "both.arpa", "--case", "upper", "-o", tmp_path / "UP.arpa") == 2
+    assert "A is there in more than one case" in one_line(capsys)
+
+
 def test_pruning_and_a_vocabulary(text, tmp_path):
     (tmp_path / "words.txt").write_text("\n".join(WORDS[:5]))
     options = ("--prune", "0 0 2", "--vocabulary", tmp_path / "words.txt")
