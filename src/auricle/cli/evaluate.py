@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from auricle.cli import beam_options as beam
+from auricle.cli.backend import BackendOption, PrecisionOption
 from auricle.cli.infer_words import read_words
 from auricle.cli.options import MODEL, DeviceOption, DictionaryOption
 
@@ -87,6 +88,8 @@ def command(
     post_process: PostProcess = None,
     num_workers: NumWorkers = 0,
     device: DeviceOption = None,
+    backend: BackendOption = None,
+    precision: PrecisionOption = None,
     save_emissions: SaveEmissions = None,
     emissions: EmissionsFolder = None,
     speakers: Speakers = None,

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import get_args
 
-import torch
 
+from auricle.cli.backend import open_model
 from auricle.cli.decoders import DecoderChoice, make_decoder
 from auricle.cli.decoding import (
     Decoded,
@@ -22,9 +22,9 @@ from auricle.cli.decoding import (
 from auricle.cli.device import pick_device
 from auricle.cli.output import check_writable
 from auricle.cli.speakers import read_speakers
-from auricle.convert.load import load
 from auricle.data.collate import SetAside
 from auricle.decode.analysis import WordErrors, bootstrap_interval, by_speaker, confusions, word_errors
+from auricle.decode.arithmetic import BackendName, Precision
 from auricle.decode.emissions import check_recogniser
 from auricle.decode.hypothesis import PostProcess, units_to_words
 from auricle.decode.report import (
@@ -66,6 +66,8 @@ class Options:
     post_process: str | None = None
     num_workers: int = 0
     device: str | None = None
+    backend: BackendName | None = None
+    precision: Precision | None = None
     save_emissions: Path | None = None
     emissions: Path | None = None
     speakers: str | None = None
@@ -124,7 +126,7 @@ def _decode(options: Options, manifest: Manifest, labels: Sequence[str], label_f
     if options.emissions is not None:
         return _decode_saved(options, manifest, labels, label_file)
     device = pick_device(options.device)
-    model, dictionary = model_and_dictionary(options, device)
+    model, dictionary = model_and_dictionary(options)
     _check_symbols(labels, dictionary, label_file)
     post_process = chosen_post_process(options.post_process, dictionary)
     listener = Listener(model, manifest, options.max_tokens, options.batch_size, options.num_workers)
@@ -150,7 +152,7 @@ def _decode(options: Options, manifest: Manifest, labels: Sequence[str], label_f
     return Outcome(decoded, set_aside, name, post_process, dictionary, str(options.model), wall_seconds)
 
 
-def model_and_dictionary(options: Options, device: torch.device) -> tuple[Recogniser, Dictionary]:
+def model_and_dictionary(options: Options) -> tuple[Recogniser, Dictionary]:
     """The recogniser, and the dictionary of what it writes.
 
     Raises:
@@ -158,7 +160,7 @@ def model_and_dictionary(options: Options, device: torch.device) -> tuple[Recogn
     """
     if options.model is None or options.data is None:
         raise UserError("no model: pass a fine-tuned checkpoint with --model")
-    loaded = load(options.model, map_location=device)
+    loaded = open_model(options.model, options.device, options.backend, options.precision)
     beside = options.data / f"dict.{options.labels}.txt"
     dictionary = _dictionary(loaded.dictionary, options.dictionary, beside)
     if not isinstance(loaded.model, Wav2Vec2Seq2Seq):

@@ -45,7 +45,9 @@ VERBS: dict[str, Verb] = {
     "tokenize": Verb("tokenize", "Write audio as the codes of a model's quantizer, and their dictionary."),
     "convert": Verb("convert", "Write a checkpoint in the format of fairseq, Hugging Face or this package."),
     "models": Verb("models", "List, download and verify published checkpoints.", "application"),
+    "export": Verb("export", "Write a model as an ONNX file, for onnxruntime and OpenVINO."),
     "report": Verb("report", "Write the page of a run: curves, error rates, audio to listen to."),
+    "bench": Verb("bench", "Measure how fast a recogniser is here, stage by stage."),
     "demo": Verb("demo", "Pre-train, fine-tune and transcribe on the bundled speech in minutes."),
 }
 

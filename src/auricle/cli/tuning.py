@@ -34,7 +34,7 @@ def hear(options: Options) -> tuple[SavedEmissions, list[str]]:
         if saved.subset != options.subset:
             raise UserError(f"{options.emissions} holds emissions of {saved.subset}, not of {options.subset}")
     else:
-        model, dictionary = model_and_dictionary(options, pick_device(options.device))
+        model, dictionary = model_and_dictionary(options)
         if not isinstance(model, Wav2Vec2CTC):
             raise UserError("this recogniser writes letters one by one: its search has no such weights")
         listener = Listener(model, manifest, options.max_tokens, options.batch_size, options.num_workers)
