@@ -33,7 +33,7 @@ PrecisionOption = Annotated[
 ]
 
 
-def load_recogniser(
+def open_model(
     model: Path, device: str | None, backend: BackendName | None = None, precision: Precision | None = None
 ) -> "Loaded":
     """A recogniser as `--device`, `--backend` and `--precision` want it.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from auricle.cli.backend import BackendOption, PrecisionOption, load_recogniser
+from auricle.cli.backend import BackendOption, PrecisionOption, open_model
 from auricle.cli.device import pick_device
 from auricle.cli.options import MODEL, DeviceOption
 from auricle.cli.output import check_writable
@@ -65,11 +65,17 @@ def command(
     names = find_audio(paths) if paths else _bundled(seconds)
     if model is None and backend not in (None, "torch"):
         raise UserError(f"--backend {backend} needs --model: a checkpoint, or what auricle export wrote")
-    loaded = load_recogniser(model, device, backend, precision) if model else _random(arch, device, precision)
+    loaded = open_model(model, device, backend, precision) if model else _random(arch, device, precision)
     recogniser, dictionary = check_recogniser(loaded.model, loaded.dictionary)
     with progress("rounds", rounds + 1) as advance:
-        how = {"batch_seconds": batch_seconds, "rounds": rounds, "on_round": advance}
-        measured = measure(recogniser, dictionary, names, **how)
+        measured = measure(
+            recogniser,
+            dictionary,
+            names,
+            batch_seconds=batch_seconds,
+            rounds=rounds,
+            on_round=advance,
+        )
     facts = {
         "model": str(model or f"{arch}, random weights"),
         "backend": backend or ("onnxruntime" if isinstance(recogniser, ExportedCTC) else "torch"),

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from auricle.decode.arithmetic import BackendName, Precision
 from auricle.errors import UserError
 from auricle.models.config import CTCConfig
 from auricle.models.conv import receptive_field
+from auricle.models.cpu_matmul import Linear
 from auricle.models.ctc import CTCOutput, Wav2Vec2CTC
 
 Run = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
@@ -43,7 +44,7 @@ class ExportedCTC(Wav2Vec2CTC):
     def __init__(self, config: CTCConfig, run: Run, precision: Precision) -> None:
         with torch.device("meta"):
             super().__init__(config)
-        self.proj = nn.Linear(config.encoder.encoder.dim, config.num_labels)
+        self.proj = Linear(config.encoder.encoder.dim, config.num_labels)
         self.run = run
         self.precision = precision
 
@@ -68,8 +69,8 @@ def in_precision(model: Wav2Vec2CTC, precision: Precision) -> Wav2Vec2CTC:
 
     Args:
         model: In float32.
-        precision: "bf16" has everything in bfloat16, with softmaxes, norms over time and scores of letters
-            in float32.
+        precision: "bf16" has the encoder in bfloat16. The head stays in float32: it takes no time, and of
+            letters that are about as likely, rounding would make equals.
 
     Raises:
         UserError: int8, which torch gives up (its quantized tensors are deprecated since 2.13).
@@ -78,14 +79,16 @@ def in_precision(model: Wav2Vec2CTC, precision: Precision) -> Wav2Vec2CTC:
         raise UserError(
             "torch is giving up its 8-bit products: take --backend onnxruntime with --precision int8, or bf16"
         )
-    return model.bfloat16() if precision == "bf16" else model
+    if precision == "bf16":
+        model.encoder.bfloat16()
+    return model
 
 
 def precision_of(model: Wav2Vec2CTC) -> Precision:
     """In what the model's products are computed."""
     if isinstance(model, ExportedCTC):
         return model.precision
-    return "bf16" if model.proj.weight.dtype == torch.bfloat16 else "float32"
+    return "bf16" if model.encoder.mask_emb.dtype == torch.bfloat16 else "float32"
 
 
 def open_exported(path: Path, backend: BackendName, precision: Precision) -> Run:
