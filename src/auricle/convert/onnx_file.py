@@ -70,7 +70,7 @@ class _Traced(nn.Module):
         self.model = model
 
     def forward(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Waveforms [B, T] float32, lengths int64 [B] -> logits [B, N, V] or context [B, N, C], frames [B]."""
+        """[B, T] float32 and int64 [B], in samples -> logits or context [B, N, C], and frames [B]."""
         if isinstance(self.model, Wav2Vec2CTC):
             scores = self.model(waveforms, lengths)
             return scores.logits, scores.lengths

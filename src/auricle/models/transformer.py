@@ -183,8 +183,6 @@ class TransformerLayer(nn.Module):
         return self.final_layer_norm(x + self.dropout(self._feed_forward(x)))  # type: ignore[no-any-return]
 
     def _feed_forward(self, x: Tensor) -> Tensor:
-        if self.activation is F.gelu:
-            inner = cpu_matmul.gelu_of(self.fc1, x)
-        else:
-            inner = self.activation(self.fc1(x))
+        gelu = self.activation is F.gelu
+        inner = cpu_matmul.gelu_of(self.fc1, x) if gelu else self.activation(self.fc1(x))
         return self.fc2(self.activation_dropout(inner))  # type: ignore[no-any-return]

@@ -26,7 +26,9 @@ CLIPS = [torch.randn(length, generator=GENERATOR) for length in (RECEPTIVE_FIELD
 def exported(tmp_path_factory) -> dict[str, tuple[Path, Difference]]:
     folder = tmp_path_factory.mktemp("exported")
     paths = {name: folder / f"{name}.onnx" for name in ("float32", "int8")}
-    found = {name: (path, export(RECOGNISER, path, CLIPS, int8=name == "int8")) for name, path in paths.items()}
+    found = {
+        name: (path, export(RECOGNISER, path, CLIPS, int8=name == "int8")) for name, path in paths.items()
+    }
     assert sorted(folder.iterdir()) == sorted(paths.values())
     return found
 
@@ -93,9 +95,9 @@ def test_a_bare_encoder_gives_its_context(tmp_path):
 
 
 def test_precisions_that_a_file_does_not_have(exported):
-    with pytest.raises(UserError, match="is in float32: .* with --int8"):
+    with pytest.raises(UserError, match=r"is in float32: .* with --int8"):
         load_exported(exported["float32"][0], "onnxruntime", "int8")
-    with pytest.raises(UserError, match="is in int8: .* without --int8"):
+    with pytest.raises(UserError, match=r"is in int8: .* without --int8"):
         load_exported(exported["int8"][0], "onnxruntime", "float32")
     with pytest.raises(UserError, match="nothing in bf16"):
         load_exported(exported["float32"][0], "onnxruntime", "bf16")
@@ -103,7 +105,11 @@ def test_precisions_that_a_file_does_not_have(exported):
 
 def test_files_that_are_none(tmp_path, exported):
     whole = exported["float32"][0].read_bytes()
-    for name, content in {"empty": b"", "noise": b"\xff\x00noise" * 50, "cut": whole[: len(whole) // 2]}.items():
+    for name, content in {
+        "empty": b"",
+        "noise": b"\xff\x00noise" * 50,
+        "cut": whole[: len(whole) // 2],
+    }.items():
         path = tmp_path / f"{name}.onnx"
         path.write_bytes(content)
         with pytest.raises(UserError, match=str(path)):
