@@ -8,6 +8,7 @@ CTranslate2 converts only models with a layer norm in every convolution; it take
 """
 
 import argparse
+import json
 import os
 import tempfile
 from collections.abc import Callable, Sequence
@@ -20,6 +21,7 @@ import torch
 from reference import ctc_model, share_weights
 from side_by_side import Step, compare, parser, report, serve
 from torch import Tensor, nn
+from transformers import PreTrainedTokenizer, Wav2Vec2CTCTokenizer
 
 import auricle
 from auricle import audio
@@ -81,15 +83,11 @@ def by_auricle(arguments: argparse.Namespace, precision: str) -> Step:
 
 def by_pipeline(arguments: argparse.Namespace, rows: int, dtype: torch.dtype = torch.float32) -> Step:
     """transformers' own way from samples to text."""
-    import json
-
-    from transformers import Wav2Vec2CTCTokenizer, Wav2Vec2FeatureExtractor, pipeline
+    from transformers import Wav2Vec2FeatureExtractor, pipeline
 
     model, _ = both(arguments.layout)
     with tempfile.TemporaryDirectory() as folder:
-        symbols = ["<pad>", "<s>", *LETTERS.symbols[2:]]
-        (Path(folder) / "vocab.json").write_text(json.dumps({s: i for i, s in enumerate(symbols)}))
-        tokenizer = Wav2Vec2CTCTokenizer(f"{folder}/vocab.json")
+        tokenizer = tokenizer_in(Path(folder))
     extractor = Wav2Vec2FeatureExtractor(do_normalize=False, return_attention_mask=False)
     run = pipeline(
         "automatic-speech-recognition",
@@ -108,6 +106,13 @@ def by_pipeline(arguments: argparse.Namespace, rows: int, dtype: torch.dtype = t
         assert len(run(clips, batch_size=rows)) == len(names)
 
     return step
+
+
+def tokenizer_in(folder: Path) -> PreTrainedTokenizer:
+    """transformers' tokenizer of our letters: there the blank is called <pad>."""
+    symbols = ["<pad>", "<s>", *LETTERS.symbols[2:]]
+    (folder / "vocab.json").write_text(json.dumps({symbol: i for i, symbol in enumerate(symbols)}))
+    return Wav2Vec2CTCTokenizer(str(folder / "vocab.json"))
 
 
 def by_session(arguments: argparse.Namespace, scores: Callable[[], Scores], rows: int) -> Step:
@@ -205,6 +210,7 @@ def export_theirs(folder: Path, layout: str) -> None:
         from ctranslate2.converters import TransformersConverter
 
         theirs.save_pretrained(folder / "transformers")
+        tokenizer_in(folder).save_pretrained(folder / "transformers")
         TransformersConverter(str(folder / "transformers")).convert(str(folder / "ctranslate2"))
         torch.testing.assert_close(ctranslate2_scores("float32")(other), expected, rtol=1e-3, atol=1e-3)
 
