@@ -4,7 +4,8 @@ One random model with the same weights everywhere, the bundled English recording
 every contender in every round with the same reader, greedy text. The first contender, transformers' pipeline
 one clip at a time in float32, is what the others are compared with.
 
-CTranslate2 converts only models with a layer norm in every convolution; it takes part with `--layout layer`.
+CTranslate2 (pip install ctranslate2; it is in no extra) converts only models with a layer norm in every
+convolution; it takes part with `--layout layer`.
 """
 
 import argparse

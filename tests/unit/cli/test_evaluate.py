@@ -2,7 +2,6 @@ import json
 
 import pytest
 
-from auricle.cli import evaluation
 from auricle.cli.main import main
 from auricle.decode.report import count_errors
 from auricle.decode.transcribe import transcribe
@@ -15,7 +14,7 @@ SECONDS = (0.9, 0.5, 1.4, 0.7)
 
 @pytest.fixture(autouse=True)
 def _model(monkeypatch):
-    monkeypatch.setattr(evaluation, "load", lambda path, **options: RECOGNISER)
+    monkeypatch.setattr("auricle.convert.load.load", lambda path, **options: RECOGNISER)
 
 
 @pytest.fixture
