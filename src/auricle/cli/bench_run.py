@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from auricle import audio
 from auricle.decode.arithmetic import Precision
 from auricle.decode.backend import ExportedCTC, precision_of
-from auricle.decode.emissions import emit, length_batches, pad
+from auricle.decode.emissions import emit, length_batches, most_padding, pad
 from auricle.decode.transcribe import suggested_post_process
 from auricle.decode.viterbi import viterbi
 from auricle.dictionary import Dictionary
@@ -132,11 +132,12 @@ def _transcribe(
     with clock.time("resample"):
         clips = [audio.resample(waveform, rate).samples for waveform in read]
         clips = [audio.normalize(clip) for clip in clips] if model.config.normalize else clips
-    groups = length_batches([len(clip) for clip in clips], int(batch_seconds * rate))
+    lengths = [len(clip) for clip in clips]
+    groups = length_batches(lengths, int(batch_seconds * rate), padding=most_padding(model))
     batches = [pad([clips[i] for i in group]) for group in groups]
-    for waveforms, lengths in batches:
+    for waveforms, valid in batches:
         with clock.time(WHOLE):
-            emissions = emit(model, waveforms, lengths)
+            emissions = emit(model, waveforms, valid)
         with clock.time("decode"):
             how = suggested_post_process(dictionary)
             viterbi(emissions.log_probs, emissions.lengths, dictionary, post_process=how)
