@@ -96,7 +96,7 @@ def test_batches_have_at_most_so_many_clips():
 
 
 def test_batches_hold_no_more_padding_than_asked():
-    lengths = [100, 91, 89, 80, 10]
+    lengths = [100, 91, 89, 81, 10]
     assert length_batches(lengths, 1000, padding=0.1) == [[0, 1], [2, 3], [4]]
     assert length_batches([0, 0], 10, padding=0.0) == [[0, 1]]
 
