@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import get_args
 
-
 from auricle.cli.backend import open_model
 from auricle.cli.decoders import DecoderChoice, make_decoder
 from auricle.cli.decoding import (
