@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from auricle.cli import evaluation
 from auricle.cli.main import main
 from auricle.convert.loaded import Loaded
 from auricle.decode.transcribe import transcribe
@@ -21,7 +22,7 @@ SECONDS = (0.2, 0.3, 0.25)
 
 @pytest.fixture(autouse=True)
 def _model(monkeypatch):
-    monkeypatch.setattr("auricle.convert.load.load", lambda path, **options: RECOGNISER)
+    monkeypatch.setattr(evaluation, "open_model", lambda *options: RECOGNISER)
 
 
 @pytest.fixture
@@ -104,7 +105,7 @@ def test_the_hydra_form_is_the_same(data):
 def test_emissions_are_kept_and_used_again(data, monkeypatch):
     assert beam(data, "--save-emissions", data / "kept") == 0
     wanted, before = records(data), summary(data)
-    monkeypatch.setattr("auricle.convert.load.load", None)
+    monkeypatch.setattr(evaluation, "open_model", None)
     again = ("--w2l-decoder", "kenlm", "--lm-model", data / "lm.arpa", "--lexicon", data / "lexicon.txt")
     assert run(data, "--emissions", data / "kept", *again, model=()) == 0
     assert records(data) == wanted
@@ -158,7 +159,7 @@ def test_a_sequence_to_sequence_model_writes(data, monkeypatch):
     torch.manual_seed(2)
     model = build_model(config).eval()
     loaded = Loaded(model, Dictionary(LETTERS), config, 0, data)
-    monkeypatch.setattr("auricle.convert.load.load", lambda path, **options: loaded)
+    monkeypatch.setattr(evaluation, "open_model", lambda *options: loaded)
     assert run(data, "--beam", 2, "--max-len-b", 6, "--nbest", 2) == 0
     assert summary(data)["decoder"] == "seq2seq (beam 2, lenpen 1)"
     assert all(len(record["nbest"]) == 2 for record in records(data))
