@@ -69,13 +69,15 @@ def ctc_model(config: CTCConfig) -> Wav2Vec2ForCTC:
 
 def _layout(config: Wav2Vec2Config, **heads: float) -> ReferenceConfig:
     encoder = config.encoder
-    assert config.conv_norm == "group" and not encoder.pre_norm
+    assert (config.conv_norm == "layer") == encoder.pre_norm
     channels, kernels, strides = zip(*config.conv_layers, strict=True)
     return ReferenceConfig(
         conv_dim=channels,
         conv_kernel=kernels,
         conv_stride=strides,
         conv_bias=config.conv_bias,
+        feat_extract_norm=config.conv_norm,
+        do_stable_layer_norm=encoder.pre_norm,
         hidden_size=encoder.dim,
         num_hidden_layers=encoder.num_layers,
         num_attention_heads=encoder.num_heads,
@@ -94,8 +96,12 @@ def _layout(config: Wav2Vec2Config, **heads: float) -> ReferenceConfig:
 
 def share_weights(reference: nn.Module, ours: nn.Module) -> None:
     """Give `ours` the weights of `reference`."""
-    name = our_ctc_name if isinstance(reference, Wav2Vec2ForCTC) else our_name
-    ours.load_state_dict({name(key): value.clone() for key, value in reference.state_dict().items()})
+    rename = our_ctc_name if isinstance(reference, Wav2Vec2ForCTC) else our_name
+    state = {rename(key): value.clone() for key, value in reference.state_dict().items()}
+    if reference.config.feat_extract_norm == "layer":
+        # There the norm stands within a sequence.
+        state = {re.sub(r"(conv_layers\.\d+\.2)\.", r"\1.1.", key): value for key, value in state.items()}
+    ours.load_state_dict(state)
 
 
 def masks(draws: PretrainingDraws) -> dict[str, Tensor]:

@@ -57,6 +57,9 @@ ONLY_IN = {
     "pickle": "convert/unpickle.py",
     "flashlight": "decode/lexicon.py",
     "kenlm": "decode/lexicon.py",
+    "onnx": "convert/onnx_file.py",
+    "onnxruntime": "decode/backend.py",
+    "openvino": "decode/backend.py",
     "phonemizer": "data/phonemes.py",
     "phonetisaurus": "data/phonemes.py",
 }

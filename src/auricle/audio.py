@@ -150,6 +150,14 @@ def stream(
         raise AudioError(f"{name}: holds no samples")
 
 
+def resample(waveform: Waveform, sample_rate: int) -> Waveform:
+    """The waveform at another rate; itself where it has that rate."""
+    if waveform.sample_rate == sample_rate:
+        return waveform
+    samples = _resampled(waveform.samples.numpy(), waveform.sample_rate, sample_rate)
+    return Waveform(torch.from_numpy(samples), sample_rate)
+
+
 def info(source: Source) -> AudioInfo:
     """Read a header only.
 

@@ -166,6 +166,22 @@ def write_tensors(
         raise OSError(f"{path.name}: {error}") from error
 
 
+def read_tensors(path: str | os.PathLike[str]) -> dict[str, "Tensor"]:
+    """Read all of a safetensors file.
+
+    Raises:
+        OSError: It cannot be read.
+        ValueError: It is damaged.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    try:
+        return load(Path(path).read_bytes())
+    except SafetensorError as error:
+        raise ValueError(f"{Path(path).name}: {error}") from error
+
+
 @contextlib.contextmanager
 def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Give an empty folder to write in; when the block ends well it takes the place of `path`.

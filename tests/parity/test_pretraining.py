@@ -1,6 +1,5 @@
 """The contrastive task against what fairseq recorded: logits, penalties, losses, gradients, statistics."""
 
-import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,9 +58,6 @@ class Pass:
         self.model = loaded.model.train(prefix.endswith(".train"))
         self.num_updates = loaded.num_updates
         self.meta, self.arrays = load_case(case)
-        # fairseq takes the adapters with every batch; here, one objective trains those of one corpus.
-        key = corpus_key(self.meta)
-        self.model.forward = functools.partial(self.model.forward, corpus_key=key)  # type: ignore[method-assign]
         self.prefix = prefix
         self.temperature = self.scalar("temp")
         weights = tuple(self.scalar("loss_weights"))
@@ -91,12 +87,19 @@ class Pass:
         return self.arrays["source"][:, : scalar(self.meta, "nopad_samples")]
 
     def output(self) -> PretrainingOutput:
-        output: PretrainingOutput = self.model(self.waveforms, None, self.draws())
+        key = corpus_key(self.meta)
+        output: PretrainingOutput = self.model(self.waveforms, None, self.draws(), corpus_key=key)
         return output
 
     def loss(self) -> Loss:
         rows, samples = self.waveforms.shape
-        batch = Batch(torch.arange(rows), self.waveforms, torch.full((rows,), samples))
+        key = corpus_key(self.meta)
+        batch = Batch(
+            torch.arange(rows),
+            self.waveforms,
+            torch.full((rows,), samples),
+            corpus_keys=None if key is None else torch.tensor(key).expand(rows),
+        )
         return self.objective.loss(batch, Position(1, self.num_updates))
 
 

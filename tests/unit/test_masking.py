@@ -41,7 +41,7 @@ options = st.fixed_dictionaries(
         "add_positions": st.booleans(),
         "dropout": st.sampled_from([0.0, 0.3]),
     }
-)
+).filter(lambda given: given["selection"] != "uniform" or given["other"] <= 2 * given["length"])
 
 
 @given(

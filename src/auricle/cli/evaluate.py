@@ -1,16 +1,14 @@
 """``auricle evaluate``, also called ``infer``: error rates of a model on a labelled subset."""
 
-import logging
-from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from auricle.cli import beam_options as beam
+from auricle.cli.backend import BackendOption, PrecisionOption
 from auricle.cli.infer_words import read_words
 from auricle.cli.options import MODEL, DeviceOption, DictionaryOption
-
-logger = logging.getLogger(__name__)
 
 Data = Annotated[
     list[str] | None,
@@ -37,17 +35,44 @@ BatchSize = Annotated[
         "--batch-size", "--max-sentences", min=1, help="Most utterances a batch (also --max-sentences)."
     ),
 ]
-Decoder = Annotated[str, typer.Option("--w2l-decoder", "--decoder", help="Only viterbi so far.")]
 PostProcess = Annotated[
     str | None,
     typer.Option(
         "--post-process",
         "--remove-bpe",
-        help="How units become words: letter (join them, split at |) or none (also --remove-bpe).",
+        help="How units become words: letter (join them, split at |), wordpiece (_), sentencepiece, "
+        "or none (also --remove-bpe).",
         show_default="letter where the dictionary has |",
     ),
 ]
 NumWorkers = Annotated[int, typer.Option(min=0, help="Processes that read audio.")]
+
+
+SaveEmissions = Annotated[
+    Path | None,
+    typer.Option(help="Folder to keep the emissions in, to decode them again with --emissions or tune."),
+]
+EmissionsFolder = Annotated[
+    Path | None, typer.Option("--emissions", help="Such a folder: decoded without running the model.")
+]
+Speakers = Annotated[
+    str | None,
+    typer.Option(
+        help="Who speaks, for rates of each: a file of a name a line, folder (that a clip is in), "
+        "or top (first folder of its path).",
+        show_default="SUBSET.spk, if there",
+    ),
+]
+RESCORING = ("rescore_lm", "rescore_weight", "rescore_word_score", "rescore_nbest")
+WRITING = "Sequence-to-sequence models"
+LengthPenalty = Annotated[
+    float, typer.Option("--lenpen", help="Below 1 favours short answers.", rich_help_panel=WRITING)
+]
+MaxLenA = Annotated[float, typer.Option("--max-len-a", help="Most letters a frame,", rich_help_panel=WRITING)]
+MaxLenB = Annotated[int, typer.Option("--max-len-b", help="and so many more.", rich_help_panel=WRITING)]
+UnkPenalty = Annotated[
+    float, typer.Option("--unkpen", help="Taken off the score of <unk>.", rich_help_panel=WRITING)
+]
 
 
 def command(
@@ -59,38 +84,78 @@ def command(
     dictionary: DictionaryOption = None,
     max_tokens: MaxTokens = 1_600_000,
     batch_size: BatchSize = None,
-    decoder: Decoder = "viterbi",
+    decoder: beam.Decoder = "viterbi",
     post_process: PostProcess = None,
     num_workers: NumWorkers = 0,
     device: DeviceOption = None,
+    backend: BackendOption = None,
+    precision: PrecisionOption = None,
+    save_emissions: SaveEmissions = None,
+    emissions: EmissionsFolder = None,
+    speakers: Speakers = None,
+    lm_model: beam.LmModel = None,
+    lexicon: beam.LexiconFile = None,
+    lm_weight: beam.LmWeight = None,
+    word_score: beam.WordScore = None,
+    sil_weight: beam.SilWeight = None,
+    unk_weight: beam.UnkWeight = None,
+    beam_: Annotated[int | None, beam.BEAM] = None,
+    beam_size_token: beam.BeamSizeToken = None,
+    beam_threshold: beam.BeamThreshold = None,
+    nbest: beam.NBest = None,
+    engine: beam.Engine = None,
+    decode_workers: beam.Workers = 0,
+    preset: beam.Preset = None,
+    rescore_lm: beam.RescoreLm = None,
+    rescore_weight: beam.RescoreWeight = None,
+    rescore_word_score: beam.RescoreWordScore = None,
+    rescore_nbest: beam.RescoreNBest = None,
+    lenpen: LengthPenalty = 1.0,
+    max_len_a: MaxLenA = 0.0,
+    max_len_b: MaxLenB = 200,
+    unkpen: UnkPenalty = 0.0,
 ) -> None:
     """Decode a labelled subset and measure its error rates, in percent.
 
     Takes the words of fairseq's infer.py, old and new. Clips that cannot be read are named, set aside and
     counted; the rates are over the others.
     """
-    from auricle.cli.evaluation import Options, evaluate
+    given = dict(locals())
+    words = read_words(given.pop("data") or [])
+    given["beam"] = given.pop("beam_")
+    _run({**given, **words})
 
-    words = read_words(data or [])
-    options = Options(
-        model=model,
-        subset=subset,
-        results_path=results_path,
-        labels=labels,
-        dictionary=dictionary,
-        max_tokens=max_tokens,
-        batch_size=batch_size,
-        decoder=decoder,
-        post_process=post_process,
-        num_workers=num_workers,
-        device=device,
+
+def _run(given: dict[str, Any]) -> None:
+    """Sorts the options, evaluates and says what was found."""
+    from auricle.cli.decoders import make_choice
+    from auricle.cli.evaluation import Options, evaluate
+    from auricle.decode.decoder import BEAM_FIELDS
+    from auricle.decode.seq2seq import SearchOptions
+
+    writing = {
+        "length_penalty": given.pop("lenpen"),
+        "max_len_a": given.pop("max_len_a"),
+        "max_len_b": given.pop("max_len_b"),
+        "unk_penalty": given.pop("unkpen"),
+    }
+    if given["beam"] is not None:
+        writing["beam"] = given["beam"]
+    choice = make_choice(
+        name=given.pop("decoder"),
+        lm=given.pop("lm_model"),
+        lexicon=given.pop("lexicon"),
+        engine=given.pop("engine"),
+        workers=given.pop("decode_workers"),
+        preset=given.pop("preset"),
+        rescoring={name: given.pop(name) for name in RESCORING},
+        **{name: given.pop(name) for name in BEAM_FIELDS},
     )
-    options = replace(options, **words.options)
-    if words.unused:
-        logger.info("%s uses no language model: %s ignored", options.decoder, ", ".join(words.unused))
+    options = Options(**given, decoder=choice, writing=SearchOptions(**writing))
     summary, results = evaluate(options)
     typer.echo(
-        f"{summary.subset}: WER {summary.wer:.2f} %, CER {summary.cer:.2f} %, UER {summary.uer:.2f} % "
+        f"{summary.subset}: WER {summary.wer:.2f} % (95 % interval {summary.wer_low:.2f} to "
+        f"{summary.wer_high:.2f}), CER {summary.cer:.2f} %, UER {summary.uer:.2f} % "
         f"({summary.num_utterances} utterances, {summary.num_words} words, {summary.decoder}; "
         f"{summary.audio_seconds:.0f} s of audio in {summary.wall_seconds:.1f} s)"
     )

@@ -2,29 +2,45 @@
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import get_args
 
+from auricle.cli.backend import open_model
+from auricle.cli.decoders import DecoderChoice, make_decoder
+from auricle.cli.decoding import (
+    Decoded,
+    Listener,
+    Recogniser,
+    decode_heard,
+    decode_saved,
+    keep_heard,
+    write_heard,
+)
 from auricle.cli.device import pick_device
 from auricle.cli.output import check_writable
-from auricle.cli.progress import progress
-from auricle.convert.load import load
-from auricle.data.collate import Batch, SetAside
-from auricle.data.dataset import SpeechDataset
-from auricle.data.loader import BatchLoader
-from auricle.decode.emissions import check_recogniser, emit, length_batches
-from auricle.decode.hypothesis import Hypothesis, PostProcess
-from auricle.decode.report import Summary, Utterance, count_errors, write_evaluation
+from auricle.cli.speakers import read_speakers
+from auricle.data.collate import SetAside
+from auricle.decode.analysis import WordErrors, bootstrap_interval, by_speaker, confusions, word_errors
+from auricle.decode.arithmetic import BackendName, Precision
+from auricle.decode.emissions import check_recogniser
+from auricle.decode.hypothesis import PostProcess, units_to_words
+from auricle.decode.report import (
+    Alternative,
+    Summary,
+    Utterance,
+    align_words,
+    count_errors,
+    write_evaluation,
+)
+from auricle.decode.saved import load_emissions, save_emissions
+from auricle.decode.seq2seq import SearchOptions
 from auricle.decode.transcribe import suggested_post_process
-from auricle.decode.viterbi import viterbi
 from auricle.dictionary import WORD_END, Dictionary
 from auricle.errors import UserError
 from auricle.manifest import Manifest, read_labels, read_manifest
-from auricle.models.ctc import Wav2Vec2CTC
-
-DECODERS = ("viterbi",)
+from auricle.models.seq2seq import Wav2Vec2Seq2Seq
 
 SHOWN = 10
 """How many clips that were set aside are named on the console; `summary.json` names all."""
@@ -44,10 +60,29 @@ class Options:
     dictionary: Path | None = None
     max_tokens: int = 1_600_000
     batch_size: int | None = None
-    decoder: str = "viterbi"
+    decoder: DecoderChoice = field(default_factory=DecoderChoice)
+    writing: SearchOptions = field(default_factory=SearchOptions)
     post_process: str | None = None
     num_workers: int = 0
     device: str | None = None
+    backend: BackendName | None = None
+    precision: Precision | None = None
+    save_emissions: Path | None = None
+    emissions: Path | None = None
+    speakers: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What decoding a subset gave; the time is that of hearing and decoding, without reading models."""
+
+    decoded: list[Decoded]
+    set_aside: list[dict[str, str]]
+    decoder: str
+    post_process: PostProcess
+    dictionary: Dictionary
+    model: str
+    wall_seconds: float
 
 
 def evaluate(options: Options) -> tuple[Summary, Path | None]:
@@ -59,60 +94,187 @@ def evaluate(options: Options) -> tuple[Summary, Path | None]:
     Raises:
         UserError: Something is missing, or does not go together.
     """
-    data, model_path = _needed(options)
-    results = options.results_path or _results_of_run(model_path, options.subset)
-    if results is not None:
-        check_writable(results)
-    manifest = read_manifest(data / f"{options.subset}.tsv")
-    label_file = data / f"{options.subset}.{options.labels}"
+    if options.data is None:
+        raise UserError("no data folder: auricle evaluate DATA --model MODEL --gen-subset SUBSET")
+    if options.model is None and options.emissions is None:
+        raise UserError("no model: pass a fine-tuned checkpoint with --model")
+    results = options.results_path
+    if results is None and options.model is not None:
+        results = _results_of_run(options.model, options.subset)
+    for folder in (results, options.save_emissions and options.save_emissions.parent):
+        if folder is not None:
+            check_writable(folder)
+    manifest = read_manifest(options.data / f"{options.subset}.tsv")
+    label_file = options.data / f"{options.subset}.{options.labels}"
     labels = read_labels(label_file, manifest)
-    device = pick_device(options.device)
-    loaded = load(model_path, map_location=device)
-    dictionary = _dictionary(loaded.dictionary, options.dictionary, data / f"dict.{options.labels}.txt")
-    model, dictionary = check_recogniser(loaded.model, dictionary)
-    _check_symbols(labels, dictionary, label_file)
-    post_process = _post_process(options.post_process, dictionary)
+    speakers = read_speakers(options.speakers, manifest)
+    outcome = _decode(options, manifest, labels, label_file)
+    places = {entry.line - 2: place for place, entry in enumerate(manifest.entries)}
+    utterances = _utterances(outcome, labels, speakers, places)
+    summary = _summary(utterances, outcome, options.subset, has_speakers=speakers is not None)
+    if results is not None:
+        name = Path(outcome.model).resolve().name
+        write_evaluation(
+            results, name, options.subset, utterances, summary, post_process=outcome.post_process
+        )
+    return summary, results
 
+
+def _decode(options: Options, manifest: Manifest, labels: Sequence[str], label_file: Path) -> Outcome:
+    """Decodes emissions kept, or what the model hears now."""
+    if options.emissions is not None:
+        return _decode_saved(options, manifest, labels, label_file)
+    device = pick_device(options.device)
+    model, dictionary = model_and_dictionary(options)
+    _check_symbols(labels, dictionary, label_file)
+    post_process = chosen_post_process(options.post_process, dictionary)
+    listener = Listener(model, manifest, options.max_tokens, options.batch_size, options.num_workers)
+    name = str(options.decoder)
+    decoder = None
+    if isinstance(model, Wav2Vec2Seq2Seq):
+        name = _name_of_writing(options)
+    else:
+        decoder = make_decoder(options.decoder, dictionary, post_process, device)
     started = time.perf_counter()
-    utterances, set_aside = _decode(model, dictionary, manifest, labels, options)
+    if decoder is None:
+        nbest = options.decoder.beam.nbest
+        decoded = write_heard(listener, options.writing, nbest, dictionary, post_process)
+    elif options.save_emissions is not None:
+        saved = keep_heard(listener, dictionary, str(options.model), options.subset)
+        save_emissions(options.save_emissions, saved)
+        decoded = decode_saved(saved, decoder)
+    else:
+        decoded = decode_heard(listener, decoder)
     wall_seconds = time.perf_counter() - started
-    _name(set_aside)
+    _name(listener.set_aside)
+    set_aside = [asdict(clip) for clip in listener.set_aside]
+    return Outcome(decoded, set_aside, name, post_process, dictionary, str(options.model), wall_seconds)
+
+
+def model_and_dictionary(options: Options) -> tuple[Recogniser, Dictionary]:
+    """The recogniser, and the dictionary of what it writes.
+
+    Raises:
+        UserError: It is none, or the dictionary is missing or another one.
+    """
+    if options.model is None or options.data is None:
+        raise UserError("no model: pass a fine-tuned checkpoint with --model")
+    loaded = open_model(options.model, options.device, options.backend, options.precision)
+    beside = options.data / f"dict.{options.labels}.txt"
+    dictionary = _dictionary(loaded.dictionary, options.dictionary, beside)
+    if not isinstance(loaded.model, Wav2Vec2Seq2Seq):
+        return check_recogniser(loaded.model, dictionary)
+    if dictionary is None:
+        raise UserError("this checkpoint holds no dictionary: pass its dict.ltr.txt with --dictionary")
+    return loaded.model, dictionary
+
+
+def _decode_saved(options: Options, manifest: Manifest, labels: Sequence[str], label_file: Path) -> Outcome:
+    assert options.emissions is not None
+    saved = load_emissions(options.emissions)
+    if saved.subset != options.subset:
+        raise UserError(f"{options.emissions} holds emissions of {saved.subset}, not of {options.subset}")
+    paths = {entry.line - 2: manifest.full_path(entry) for entry in manifest.entries}
+    for clip in saved.clips:
+        if clip.index not in paths or Path(paths[clip.index]).name != Path(clip.path).name:
+            raise UserError(
+                f"{options.emissions}: utterance {clip.index} is {clip.path} there and not in "
+                f"{manifest.source}: save the emissions of this subset again"
+            )
+    _check_symbols(labels, saved.dictionary, label_file)
+    post_process = chosen_post_process(options.post_process, saved.dictionary)
+    device = pick_device(options.device)
+    decoder = make_decoder(options.decoder, saved.dictionary, post_process, device)
+    started = time.perf_counter()
+    decoded = decode_saved(saved, decoder)
+    return Outcome(
+        decoded,
+        list(saved.set_aside),
+        str(options.decoder),
+        post_process,
+        saved.dictionary,
+        saved.model,
+        time.perf_counter() - started,
+    )
+
+
+def _name_of_writing(options: Options) -> str:
+    if options.decoder.name != "viterbi":
+        raise UserError(
+            f"this recogniser writes letters one by one: --w2l-decoder {options.decoder.name} cannot follow "
+            "it; leave the decoder out, and set --beam for its own search"
+        )
+    if options.save_emissions is not None:
+        raise UserError("this recogniser writes letters one by one and has no emissions to save")
+    return f"seq2seq (beam {options.writing.beam}, lenpen {options.writing.length_penalty:g})"
+
+
+def _utterances(
+    outcome: Outcome, labels: Sequence[str], speakers: Sequence[str] | None, places: Mapping[int, int]
+) -> list[Utterance]:
+    """What was said beside what was understood; `places` in the labels, by index."""
+    several = any(len(one.hypotheses) > 1 for one in outcome.decoded)
+    utterances = []
+    for one in outcome.decoded:
+        best = one.hypotheses[0] if one.hypotheses else None
+        utterances.append(
+            Utterance(
+                index=one.clip.index,
+                path=one.clip.path,
+                reference=" ".join(labels[places[one.clip.index]].split()),
+                hypothesis=outcome.dictionary.decode(best.tokens) if best else "",
+                score=best.score if best else 0.0,
+                seconds=one.clip.seconds,
+                words=best.text if best else "",
+                speaker=speakers[places[one.clip.index]] if speakers else "None",
+                nbest=tuple(
+                    Alternative(other.text, other.score, other.acoustic_score, other.lm_score)
+                    for other in (one.hypotheses if several else [])
+                ),
+            )
+        )
+    return utterances
+
+
+def _summary(
+    utterances: Sequence[Utterance], outcome: Outcome, subset: str, *, has_speakers: bool
+) -> Summary:
+    said = [units_to_words(utterance.reference, outcome.post_process) for utterance in utterances]
+    heard = [utterance.heard(outcome.post_process) for utterance in utterances]
     errors = count_errors(
         [utterance.reference for utterance in utterances],
         [utterance.hypothesis for utterance in utterances],
-        post_process=post_process,
+        post_process=outcome.post_process,
+        texts=heard,
     )
-    summary = Summary(
+    alignments = align_words(said, heard)
+    each = [word_errors(alignment) for alignment in alignments]
+    total = sum(each, WordErrors())
+    speakers = [utterance.speaker for utterance in utterances] if has_speakers else None
+    low, high = bootstrap_interval(each, speakers)
+    return Summary(
         wer=errors.wer,
         cer=errors.cer,
         uer=errors.uer,
         num_utterances=errors.num_utterances,
         num_words=errors.num_words,
         audio_seconds=sum(utterance.seconds for utterance in utterances),
-        wall_seconds=wall_seconds,
-        decoder=options.decoder,
-        model=str(model_path),
-        subset=options.subset,
-        set_aside=[asdict(clip) for clip in set_aside],
+        wall_seconds=outcome.wall_seconds,
+        decoder=outcome.decoder,
+        model=outcome.model,
+        subset=subset,
+        set_aside=outcome.set_aside,
+        wer_low=low,
+        wer_high=high,
+        substitutions=total.substitutions,
+        deletions=total.deletions,
+        insertions=total.insertions,
+        confusions=confusions(alignments),
+        speakers={
+            name: {"wer": own.wer, "num_words": own.num_words}
+            for name, own in (by_speaker(each, speakers) if speakers else {}).items()
+        },
     )
-    if results is not None:
-        name = model_path.resolve().name
-        write_evaluation(results, name, options.subset, utterances, summary, post_process=post_process)
-    return summary, results
-
-
-def _needed(options: Options) -> tuple[Path, Path]:
-    """The data folder and the model, without which nothing can be done."""
-    if options.decoder not in DECODERS:
-        raise UserError(
-            f"decoder {options.decoder!r} is not available in this version: use --w2l-decoder viterbi "
-            "(decoding.type=viterbi)"
-        )
-    if options.data is None:
-        raise UserError("no data folder: auricle evaluate DATA --model MODEL --gen-subset SUBSET")
-    if options.model is None:
-        raise UserError("no model: pass a fine-tuned checkpoint with --model")
-    return options.data, options.model
 
 
 def _results_of_run(model: Path, subset: str) -> Path | None:
@@ -157,7 +319,8 @@ def _check_symbols(labels: Sequence[str], dictionary: Dictionary, source: Path) 
     )
 
 
-def _post_process(name: str | None, dictionary: Dictionary) -> PostProcess:
+def chosen_post_process(name: str | None, dictionary: Dictionary) -> PostProcess:
+    """The way of that name to make words; None: what the dictionary suggests."""
     if name is None:
         return suggested_post_process(dictionary)
     known: tuple[PostProcess, ...] = get_args(PostProcess)
@@ -165,53 +328,6 @@ def _post_process(name: str | None, dictionary: Dictionary) -> PostProcess:
     if found is None:
         raise UserError(f"--post-process {name} is not available: choose one of {', '.join(known)}")
     return found
-
-
-def _decode(
-    model: Wav2Vec2CTC, dictionary: Dictionary, manifest: Manifest, labels: Sequence[str], options: Options
-) -> tuple[list[Utterance], list[SetAside]]:
-    """Every utterance that can be read, in manifest order, and those that cannot."""
-    config = model.config
-    dataset = SpeechDataset(manifest, sample_rate=config.sample_rate, normalize=config.normalize)
-    batches = length_batches(dataset.sizes.tolist(), options.max_tokens, options.batch_size)
-    loader = BatchLoader(
-        dataset, max_tokens=None, pad=True, fixed_order=batches, num_workers=options.num_workers
-    )
-    references = {
-        entry.line: " ".join(label.split()) for entry, label in zip(manifest.entries, labels, strict=True)
-    }
-    utterances: list[Utterance] = []
-    set_aside = list(loader.set_aside)
-    with progress("utterances", len(dataset)) as advance:
-        for batch in loader.epoch(1):
-            set_aside += batch.set_aside
-            for number, num_samples, hypothesis in _decode_batch(model, dictionary, batch):
-                entry = dataset.entries[number]
-                if model.encoder.num_frames(num_samples) == 0:
-                    logger.warning("%s: too short for a single frame: its transcript is empty", entry.path)
-                utterances.append(
-                    Utterance(
-                        index=entry.line - 2,  # line 1 is the root
-                        path=manifest.full_path(entry),
-                        reference=references[entry.line],
-                        hypothesis=dictionary.decode(hypothesis.tokens),
-                        score=hypothesis.score,
-                        seconds=num_samples / config.sample_rate,
-                    )
-                )
-            advance(len(batch) + len(batch.set_aside))
-    return sorted(utterances, key=lambda utterance: utterance.index), set_aside
-
-
-def _decode_batch(
-    model: Wav2Vec2CTC, dictionary: Dictionary, batch: Batch
-) -> Iterator[tuple[int, int, Hypothesis]]:
-    """Number in the dataset, samples and hypothesis of each utterance of a batch."""
-    if len(batch) == 0:
-        return
-    emissions = emit(model, batch.waveforms, batch.lengths)
-    hypotheses = viterbi(emissions.log_probs, emissions.lengths, dictionary)
-    yield from zip(batch.ids.tolist(), batch.lengths.tolist(), hypotheses, strict=True)
 
 
 def _name(set_aside: Sequence[SetAside]) -> None:

@@ -5,14 +5,15 @@ auricle infer task.data=D common_eval.path=M dataset.gen_subset=test decoding.ty
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from auricle.errors import UserError
 
-HYDRA_KEYS: dict[str, tuple[str, type[str] | type[int] | type[Path]]] = {
+Kind = type[str] | type[int] | type[float] | type[Path]
+
+HYDRA_KEYS: dict[str, tuple[str, Kind]] = {
     "task.data": ("data", Path),
     "task.labels": ("labels", str),
     "common_eval.path": ("model", Path),
@@ -24,24 +25,26 @@ HYDRA_KEYS: dict[str, tuple[str, type[str] | type[int] | type[Path]]] = {
     "dataset.num_workers": ("num_workers", int),
     "decoding.results_path": ("results_path", Path),
     "decoding.type": ("decoder", str),
+    "decoding.lmpath": ("lm_model", Path),
+    "decoding.lexicon": ("lexicon", Path),
+    "decoding.lmweight": ("lm_weight", float),
+    "decoding.wordscore": ("word_score", float),
+    "decoding.silweight": ("sil_weight", float),
+    "decoding.unkweight": ("unk_weight", float),
+    "decoding.beam": ("beam", int),
+    "decoding.beamthreshold": ("beam_threshold", float),
+    "decoding.beamsizetoken": ("beam_size_token", int),
+    "decoding.nbest": ("nbest", int),
 }
 """Hydra keys that are options of ours, and the type of their values."""
 
-LANGUAGE_MODEL_WORDS = frozenset(
-    [
-        *("--lm-model", "--kenlm-model", "--lexicon", "--lm-weight", "--word-score", "--sil-weight"),
-        *("--unk-weight", "--beam", "--beam-threshold", "--beam-size-token"),
-        *("decoding.lmpath", "decoding.lexicon", "decoding.lmweight", "decoding.wordscore"),
-        *("decoding.silweight", "decoding.unkweight", "decoding.beam", "decoding.beamthreshold"),
-        *("decoding.beamsizetoken", "decoding.unitlm"),
-    ]
-)
-"""What only decoders with a language model look at; each has a value."""
+NOTHING = ("null", "None", "")
+"""Values of keys that are to have their defaults."""
 
 UNUSED_KEYS = frozenset(
     [
         *("task", "criterion", "task.normalize", "common.user_dir", "common.seed", "common.fp16"),
-        *("common.cpu", "common_eval.quiet", "decoding.nbest", "decoding.unique_wer_file"),
+        *("common.cpu", "common_eval.quiet", "decoding.unitlm", "decoding.unique_wer_file"),
         *("dataset.required_batch_size_multiple", "dataset.skip_invalid_size_inputs_valid_test"),
         *("distributed_training.distributed_world_size", "hydra.run.dir", "hydra.sweep.dir"),
     ]
@@ -51,7 +54,6 @@ UNUSED_KEYS = frozenset(
 UNUSED_FLAGS = {
     "--task": True,
     "--criterion": True,
-    "--nbest": True,
     "--user-dir": True,
     "--seed": True,
     "--log-format": True,
@@ -70,37 +72,24 @@ UNUSED_FLAGS = {
 _OWN_FLAGS = (
     *("--model", "--path", "--checkpoint", "--gen-subset", "--results-path", "--labels", "--dictionary"),
     *("--max-tokens", "--batch-size", "--w2l-decoder", "--post-process", "--num-workers", "--device"),
+    *("--lm-model", "--kenlm-model", "--lexicon", "--lm-weight", "--word-score", "--sil-weight"),
+    *("--unk-weight", "--beam", "--beam-threshold", "--beam-size-token", "--nbest", "--engine", "--preset"),
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Words:
-    """What fairseq's words ask for.
-
-    Attributes:
-        options: Options of ours, by name.
-        unused: Words that only decoders with a language model look at.
-    """
-
-    options: dict[str, Any]
-    unused: tuple[str, ...]
-
-
-def read_words(words: Sequence[str]) -> Words:
-    """Sorts out the words that `auricle evaluate` does not declare itself.
+def read_words(words: Sequence[str]) -> dict[str, Any]:
+    """Options of ours, by name, from the words that `auricle evaluate` does not declare itself.
 
     Raises:
         UserError: A word is unknown (the nearest known one is named), has a value of the wrong type, or
             is a second data folder.
     """
     options: dict[str, Any] = {}
-    unused: list[str] = []
     for name, value in _pairs(words):
-        if name in LANGUAGE_MODEL_WORDS:
-            unused.append(name)
-        elif name in HYDRA_KEYS:
+        if name in HYDRA_KEYS:
             option, kind = HYDRA_KEYS[name]
-            options[option] = _converted(name, value, kind)
+            if value not in NOTHING:
+                options[option] = _converted(name, value, kind)
         elif name == "--cpu":
             options["device"] = "cpu"
         elif name == "":
@@ -109,14 +98,15 @@ def read_words(words: Sequence[str]) -> Words:
             options["data"] = Path(value)
         elif name not in UNUSED_KEYS and name not in UNUSED_FLAGS:
             raise UserError(f"unknown {_kind(name)} {name}{_nearest(name)}")
-    return Words(options, tuple(unused))
+    return options
 
 
-def _converted(name: str, value: str, kind: type[str] | type[int] | type[Path]) -> str | int | Path:
+def _converted(name: str, value: str, kind: Kind) -> str | int | float | Path:
     try:
         return kind(value)
     except ValueError:
-        raise UserError(f"{name} takes a whole number, not {value!r}") from None
+        what = "whole number" if kind is int else "number"
+        raise UserError(f"{name} takes a {what}, not {value!r}") from None
 
 
 def _pairs(words: Sequence[str]) -> Iterator[tuple[str, str]]:
@@ -125,7 +115,7 @@ def _pairs(words: Sequence[str]) -> Iterator[tuple[str, str]]:
     for word in rest:
         name, equals, value = word.partition("=")
         if name.startswith("--"):
-            follows = name in LANGUAGE_MODEL_WORDS or UNUSED_FLAGS.get(name, False)
+            follows = UNUSED_FLAGS.get(name, False)
             yield name, value if equals or not follows else next(rest, "")
         elif equals:
             yield name.lstrip("+"), value.strip("'\"")
@@ -138,6 +128,6 @@ def _kind(name: str) -> str:
 
 
 def _nearest(name: str) -> str:
-    known = [*HYDRA_KEYS, *LANGUAGE_MODEL_WORDS, *UNUSED_KEYS, *UNUSED_FLAGS, *_OWN_FLAGS]
+    known = [*HYDRA_KEYS, *UNUSED_KEYS, *UNUSED_FLAGS, *_OWN_FLAGS]
     close = get_close_matches(name, [word for word in known if _kind(word) == _kind(name)], n=1)
     return f": did you mean {close[0]}?" if close else ": see auricle evaluate --help"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
-from auricle.cli.device import pick_device
+from auricle.cli.backend import BackendOption, PrecisionOption, open_model
 from auricle.cli.options import MODEL, DeviceOption, DictionaryOption
 from auricle.cli.progress import Advance, progress
 from auricle.cli.transcripts import (
@@ -27,6 +27,7 @@ from auricle.cli.transcripts import (
     Sink,
     format_options,
 )
+from auricle.decode.arithmetic import BackendName, Precision
 from auricle.errors import UserError
 
 if TYPE_CHECKING:
@@ -110,6 +111,8 @@ def command(
     step_seconds: StepSeconds = 0.5,
     batch_seconds: BatchSeconds = 60.0,
     device: DeviceOption = None,
+    backend: BackendOption = None,
+    precision: PrecisionOption = None,
 ) -> None:
     """Turn audio into text: any format that libsndfile reads (and video, with PyAV), any rate, any length.
 
@@ -121,17 +124,20 @@ def command(
     from auricle.decode.segments import read_segments
     from auricle.decode.transcribe import TranscribeOptions
 
+    def load_it() -> "Loaded":
+        return load_recogniser(model, dictionary, device, backend, precision)
+
     names = _names(paths, live=live, segments=segments)
     if live:
         from auricle.cli.live import listen
 
         how = (output_format, output or output_dir, raw_rate, step_seconds)
-        listen(names, lambda: load_recogniser(model, dictionary, device), *how)
+        listen(names, load_it, *how)
         return
     sink = Sink(names, output_format, output, output_dir)
     parts = None if segments is None else read_segments(segments)
     hearing = HearOptions(batch_seconds, CutOptions(chunk_seconds, overlap_seconds), parts)
-    loaded = load_recogniser(model, dictionary, device)
+    loaded = load_it()
     _check_times(loaded, output_format)
     written = format_options(
         letters=letters,
@@ -146,16 +152,21 @@ def command(
         raise UserError(broken[0] if len(names) == 1 else count)
 
 
-def load_recogniser(model: Path, dictionary: Path | None, device: str | None) -> "Loaded":
+def load_recogniser(
+    model: Path,
+    dictionary: Path | None,
+    device: str | None,
+    backend: BackendName | None = None,
+    precision: Precision | None = None,
+) -> "Loaded":
     """A model and the dictionary that goes with it.
 
     Raises:
         UserError: It cannot be read, or the dictionary given is another one than the model's.
     """
-    from auricle.convert.load import load
     from auricle.dictionary import Dictionary
 
-    loaded = load(model, map_location=pick_device(device))
+    loaded = open_model(model, device, backend, precision)
     if dictionary is None:
         return loaded
     given = Dictionary.load(dictionary)

@@ -171,6 +171,15 @@ def _read_json(path: Path) -> dict[str, Any]:
         raise UserError(f"{path} cannot be read: {error.strerror or error}") from None
     except (ValueError, RecursionError):
         raise UserError(f"{path} is damaged, it is no JSON: use another checkpoint") from None
+    return checked_version(content, path)
+
+
+def checked_version(content: Any, path: Path) -> dict[str, Any]:
+    """What was read from `path`, sure to be of a version that this program knows.
+
+    Raises:
+        UserError: It is not.
+    """
     if not isinstance(content, dict) or type(content.get("format_version")) is not int:
         raise UserError(f"{path} is no configuration of this program: it has no format_version")
     if content["format_version"] > FORMAT_VERSION:

@@ -14,8 +14,14 @@ def wav2vec2_problems(config: Wav2Vec2Config) -> Iterator[str]:
     """What does not fit together, a text for each."""
     yield from _convolution_problems(config)
     yield from _encoder_problems(config.encoder)
-    if any(mask.prob > 0 and mask.length < 1 for mask in (config.time_mask, config.channel_mask)):
-        yield "masks of length 0 (mask_length, mask_channel_length)"
+    for mask in (config.time_mask, config.channel_mask):
+        if mask.prob > 0 and mask.length < 1:
+            yield "masks of length 0 (mask_length, mask_channel_length)"
+        elif mask.prob > 0 and mask.selection == "uniform" and not 0 <= mask.other <= 2 * mask.length:
+            yield (
+                f"uniform mask lengths from {mask.other:g} to {2 * mask.length}"
+                " (mask_other, mask_channel_other, up to twice the length)"
+            )
     final_dim = config.final_dim or config.encoder.dim
     if config.quantizer is not None:
         yield from _quantizer_problems(config.quantizer, config.quantizer.dim or final_dim)

@@ -85,13 +85,25 @@ def emit(model: Wav2Vec2CTC, waveforms: Tensor, lengths: Tensor) -> Emissions:
     return emissions
 
 
-def length_batches(lengths: Sequence[int], max_samples: int, max_clips: int | None = None) -> list[list[int]]:
+CPU_PADDING = 0.1
+"""Most padding of a clip in a batch on a CPU, which a clip of a second or two keeps as busy as a batch."""
+
+
+def most_padding(model: Wav2Vec2CTC) -> float:
+    """For `length_batches`: a GPU would rather have larger batches."""
+    return CPU_PADDING if model.proj.weight.device.type == "cpu" else 1.0
+
+
+def length_batches(
+    lengths: Sequence[int], max_samples: int, max_clips: int | None = None, padding: float = 1.0
+) -> list[list[int]]:
     """Groups clips of like length, so that little is computed on padding.
 
     Args:
         lengths: Samples of each clip.
         max_samples: Of a batch, padding included; a clip longer than that stands alone.
         max_clips: Of a batch; None for no limit.
+        padding: Most share of a row that may be padding.
 
     Returns:
         Lists of positions in `lengths`, each position once; the longest clips come first, so that what
@@ -101,7 +113,8 @@ def length_batches(lengths: Sequence[int], max_samples: int, max_clips: int | No
     widest = 0
     for position in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
         count = len(batches[-1]) + 1 if batches else 1
-        if count == 1 or count * widest > max_samples or (max_clips and count > max_clips):
+        full = count * widest > max_samples or (max_clips and count > max_clips)
+        if count == 1 or full or lengths[position] < (1.0 - padding) * widest:
             batches.append([])
             widest = lengths[position]
         batches[-1].append(position)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from auricle import audio
 from auricle.decode import seq2seq
 from auricle.decode.cut import CutOptions, Piece
-from auricle.decode.emissions import check_recogniser, emit, length_batches, pad
+from auricle.decode.emissions import check_recogniser, emit, length_batches, most_padding, pad
 from auricle.decode.hypothesis import Hypothesis, PostProcess
 from auricle.decode.stitch import LONGEST_RUN_FRAMES, Run, Stitcher
 from auricle.decode.transcript import Clock, Transcript, timed_words
@@ -170,7 +170,8 @@ class TimedRecording:
 def emissions(model: Wav2Vec2CTC, waveforms: Sequence[Tensor], max_samples: int) -> list[Tensor]:
     """Emissions [N_i, V] float32 on the CPU, of waveforms [T_i] float32 as the model wants them."""
     results = [torch.zeros(0, model.config.num_labels)] * len(waveforms)
-    for batch in length_batches([len(samples) for samples in waveforms], max_samples):
+    lengths = [len(samples) for samples in waveforms]
+    for batch in length_batches(lengths, max_samples, padding=most_padding(model)):
         heard = emit(model, *pad([waveforms[i] for i in batch]))
         log_probs = heard.log_probs.cpu()
         for row, (i, length) in enumerate(zip(batch, heard.lengths.tolist(), strict=True)):

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import asdict, astuple, dataclass, field
 from itertools import zip_longest
 from operator import add
 from pathlib import Path
@@ -71,6 +71,16 @@ class AlignedWord:
 
 
 @dataclass(frozen=True, slots=True)
+class Alternative:
+    """One of several hypotheses of an utterance; for its scores see `Hypothesis`."""
+
+    text: str
+    score: float
+    acoustic_score: float
+    lm_score: float
+
+
+@dataclass(frozen=True, slots=True)
 class Utterance:
     """What was said and what was heard in one clip, as strings of units ("H E | I T |").
 
@@ -79,8 +89,11 @@ class Utterance:
         path: The clip.
         reference: From the labels.
         hypothesis: From the decoder.
-        score: Log-probability that the decoder gives its hypothesis.
+        score: What the decoder ranked its hypothesis by.
         seconds: Length of the clip.
+        words: The words that the decoder found; None: those that the units spell.
+        speaker: Who speaks; "None" where that is not known, as fairseq writes it.
+        nbest: The other hypotheses, the best first.
     """
 
     index: int
@@ -89,6 +102,13 @@ class Utterance:
     hypothesis: str
     score: float
     seconds: float
+    words: str | None = None
+    speaker: str = "None"
+    nbest: tuple[Alternative, ...] = ()
+
+    def heard(self, post_process: PostProcess) -> str:
+        """The words understood."""
+        return units_to_words(self.hypothesis, post_process) if self.words is None else self.words
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +116,9 @@ class Summary:
     """What `summary.json` holds; rates in percent.
 
     `uer` is over the dictionary's units (letters with `|`, or phonemes), `cer` over the characters of the
-    words' text. `set_aside` names the clips that could not be read, and why; no rate counts them.
+    words' text. `set_aside` names the clips that could not be read, and why; no rate counts them. `wer_low`
+    and `wer_high` are the ends of a 95 % bootstrap interval, `confusions` the most frequent errors (said,
+    heard, how often), `speakers` the rate and the words of each, where they are known.
     """
 
     wer: float
@@ -110,10 +132,21 @@ class Summary:
     model: str
     subset: str
     set_aside: list[dict[str, str]]
+    wer_low: float = 0.0
+    wer_high: float = 0.0
+    substitutions: int = 0
+    deletions: int = 0
+    insertions: int = 0
+    confusions: list[tuple[str, str, int]] = field(default_factory=list)
+    speakers: dict[str, dict[str, float]] = field(default_factory=dict)
 
 
 def count_errors(
-    references: Sequence[str], hypotheses: Sequence[str], *, post_process: PostProcess = "letter"
+    references: Sequence[str],
+    hypotheses: Sequence[str],
+    *,
+    post_process: PostProcess = "letter",
+    texts: Sequence[str] | None = None,
 ) -> ErrorCounts:
     """Counts the errors of a batch of hypotheses.
 
@@ -121,6 +154,7 @@ def count_errors(
         references: One string of units an utterance, separated by spaces ("H E | I T |").
         hypotheses: The same, in the same order (`Dictionary.decode` of a hypothesis' tokens).
         post_process: How units become words.
+        texts: The words of the hypotheses, where they are not what the units spell.
 
     Returns:
         Sums over the batch. Units are compared as they stand, words after `post_process`.
@@ -135,9 +169,9 @@ def count_errors(
     if not references:
         return ErrorCounts()
     said = [units_to_words(units, post_process) for units in references]
-    heard = [units_to_words(units, post_process) for units in hypotheses]
-    words = jiwer.process_words(said, heard)
-    chars = jiwer.process_characters(said, heard)
+    heard = texts if texts is not None else [units_to_words(units, post_process) for units in hypotheses]
+    words = jiwer.process_words(said, list(heard))
+    chars = jiwer.process_characters(said, list(heard))
     units = jiwer.process_words(list(references), list(hypotheses))
     return ErrorCounts(
         word_edits=words.substitutions + words.deletions + words.insertions,
@@ -189,7 +223,7 @@ def write_evaluation(
     """Writes what an evaluation found, each file whole or not at all.
 
     * `hypo.word-NAME-SUBSET.txt`, `ref.word-...`, `hypo.units-...`, `ref.units-...`: text and
-      `(None-INDEX)` a line, as fairseq does (sclite's trn format; None stands for the speaker);
+      `(SPEAKER-INDEX)` a line, as fairseq does (sclite's trn format), with None for speakers not known;
     * `utterances.jsonl`: one object an utterance, with its errors and word alignment;
     * `summary.json`, last: where it is, all the others are.
 
@@ -197,8 +231,8 @@ def write_evaluation(
         UserError: The folder cannot be written to.
     """
     said = [units_to_words(utterance.reference, post_process) for utterance in utterances]
-    heard = [units_to_words(utterance.hypothesis, post_process) for utterance in utterances]
-    ids = [f"(None-{utterance.index})" for utterance in utterances]
+    heard = [utterance.heard(post_process) for utterance in utterances]
+    ids = [f"({utterance.speaker}-{utterance.index})" for utterance in utterances]
     for kind, texts in {
         "hypo.word": heard,
         "ref.word": said,
@@ -216,7 +250,7 @@ def _record(
     utterance: Utterance, reference: str, hypothesis: str, alignment: list[AlignedWord]
 ) -> dict[str, object]:
     """A line of `utterances.jsonl`."""
-    return {
+    record: dict[str, object] = {
         "id": utterance.index,
         "path": utterance.path,
         "seconds": utterance.seconds,
@@ -227,3 +261,6 @@ def _record(
         "score": utterance.score,
         "alignment": [[step.kind, step.reference, step.hypothesis] for step in alignment],
     }
+    if utterance.nbest:
+        record["nbest"] = [asdict(one) for one in utterance.nbest]
+    return record

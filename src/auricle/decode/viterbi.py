@@ -6,15 +6,15 @@ CTC has no transitions, so its Viterbi path is the frame-wise best one (Graves e
 B utterances, N frames, V units.
 """
 
-from itertools import pairwise
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from auricle.decode.hypothesis import Hypothesis, PostProcess, WordSpan
-from auricle.dictionary import WORD_END, Dictionary
+from auricle.decode.hypothesis import Hypothesis, PostProcess
+from auricle.decode.spans import runs_of, span_of, split_words
+from auricle.dictionary import Dictionary
 from auricle.losses import weigh_blank
 
 BLANK = Dictionary.bos_index
@@ -66,33 +66,14 @@ def _hypothesis(
     post_process: PostProcess,
 ) -> Hypothesis:
     """Collapses one path: `scores` [N] natural-log probabilities and `units` [N] of its frames."""
-    edges = [0, *(np.flatnonzero(np.diff(units)) + 1).tolist(), len(units)]
-    runs = [(int(units[a]), a, b) for a, b in pairwise(edges) if a < b and units[a] != BLANK]
-    words, spans = [], []
-    for word in _split_words(runs, dictionary, post_process):
-        start, end = word[0][1], word[-1][2]
-        words.append("".join(dictionary[unit] for unit, _, _ in word))
-        spans.append(WordSpan(start, end, float(np.exp(scores[start:end]).mean())))
+    runs = runs_of(units, BLANK)
+    words, parts = split_words(runs, dictionary, post_process)
+    score = float(scores.sum())
     return Hypothesis(
         tokens=tuple(unit for unit, _, _ in runs),
         words=tuple(words),
-        score=float(scores.sum()),
+        score=score,
         timesteps=tuple(start for _, start, _ in runs),
-        spans=tuple(spans),
+        spans=tuple(span_of(part, scores) for part in parts),
+        acoustic_score=score,
     )
-
-
-def _split_words(
-    runs: list[tuple[int, int, int]], dictionary: Dictionary, post_process: PostProcess
-) -> list[list[tuple[int, int, int]]]:
-    """Groups (unit, start, end) runs into words; `</s>` spells nothing, as in `Dictionary.decode`."""
-    spoken = [run for run in runs if run[0] != dictionary.eos_index]
-    if post_process == "none":
-        return [[run] for run in spoken]
-    words: list[list[tuple[int, int, int]]] = [[]]
-    for run in spoken:
-        if dictionary[run[0]] == WORD_END:
-            words.append([])
-        else:
-            words[-1].append(run)
-    return [word for word in words if word]

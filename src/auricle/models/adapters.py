@@ -75,7 +75,7 @@ def adapter_of_each_row(corpus_key: CorpusKey, config: EncoderConfig, x: Tensor)
         raise UserError(
             f"corpus_key {keys.tolist()}: the model's adapters are numbered from 0 to {count - 1}"
         )
-    return keys.to(x.device).expand(len(x))
+    return keys.to(x.device).expand(x.shape[0])
 
 
 def _uniform(shape: tuple[int, ...], fan_in: int) -> nn.Parameter:

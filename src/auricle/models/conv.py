@@ -141,6 +141,8 @@ class ConvBlock(nn.Sequential):
         """[B, C_in, N_in] -> [B, C, N]; `lengths` int64 [B] counts the frames of the *output*."""
         dtype = cpu_matmul.dtype_of_products(x)
         if dtype is not None:
+            # A model in bfloat16 is given waveforms in float32: what comes of them is rounded, not they.
+            dtype = torch.bfloat16 if self[0].weight.dtype == torch.bfloat16 else dtype
             with torch.autocast("cpu", enabled=False):
                 return self._by_products(x, lengths, dtype)
         x = self[0](x)
@@ -253,6 +255,8 @@ class ConvFeatureExtractor(nn.Module):
         if self.reference_padding:
             lengths = None
         x = waveforms[:, None]
+        if cpu_matmul.dtype_of_products(x) is None:
+            x = x.to(self.conv_layers[0][0].weight.dtype)  # type: ignore[index]
         for block, (_, kernel, stride) in zip(self.conv_layers, self.layers, strict=True):
             lengths = None if lengths is None else conv_length(lengths, kernel, stride)
             x = block(x, lengths)

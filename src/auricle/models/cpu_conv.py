@@ -34,7 +34,9 @@ def conv1d(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, *, gelu:
     Returns:
         [B, N, D], contiguous, of the type of `x`.
     """
-    return _Conv.apply(x.contiguous(), weight, bias, stride, gelu)  # type: ignore[no-any-return,no-untyped-call]
+    # Asked here: inside, gradients are off, and `needs_input_grad` counts parameters in inference, too.
+    remembers = torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad)
+    return _Conv.apply(x.contiguous(), weight, bias, stride, gelu, remembers)  # type: ignore[no-any-return,no-untyped-call]
 
 
 def linear_gelu(x: Tensor, weight: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -56,13 +58,19 @@ class _Conv(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: FunctionCtx, x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, gelu: bool
+        ctx: FunctionCtx,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        stride: int,
+        gelu: bool,
+        remembers: bool,
     ) -> Tensor:
         products = Products(weight.to(x.dtype), stride)
         bias = None if bias is None else bias.to(x.dtype)
         y = x.new_empty(x.shape[0], (x.shape[1] - weight.shape[2]) // stride + 1, weight.shape[0])
         # Backward wants what the GELU was given.
-        z = torch.empty_like(y) if gelu and any(ctx.needs_input_grad) else y  # type: ignore[attr-defined]
+        z = torch.empty_like(y) if gelu and remembers else y
         for row, rows in _blocks(*y.shape[:2]):
             block = products.forward(x[row], rows.start, rows.stop - rows.start, bias)
             if z is not y or not gelu:
@@ -95,7 +103,7 @@ class _Conv(torch.autograd.Function):
             products.backward(x[row], rows.start, block, None if g_x is None else g_x[row])
             if g_bias is not None:
                 g_bias += block.sum(0)
-        return g_x, products.weight_gradient().to(weight.dtype), g_bias, None, None
+        return g_x, products.weight_gradient().to(weight.dtype), g_bias, None, None, None
 
 
 class _LinearGELU(torch.autograd.Function):

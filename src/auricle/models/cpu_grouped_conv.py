@@ -24,8 +24,8 @@ def grouped_conv1d(x: Tensor, weight: Tensor, bias: Tensor, groups: int) -> Tens
     """A convolution around each frame: frame n sees K positions from n - K // 2 on, zeros outside.
 
     Args:
-        x: [B, N, C] float32.
-        weight: [C, W, K].
+        x: [B, N, C] float32; in inference also bfloat16.
+        weight: [C, W, K], of the same type.
         bias: [C].
         groups: G.
 
@@ -78,7 +78,8 @@ def _correlate(x: Tensor, weight: Tensor, groups: int, before: int) -> Tensor:
     y = torch.empty_like(x, memory_format=torch.contiguous_format)
     by_group = _by_group(y, groups)
     for row, group, rows in _rows_of_groups(x, groups, taps, parts, before):
-        total = product(rows[:frames], by_part[group, 0])
+        # In float32 also where the products are not: convolutions round their sums once.
+        total = product(rows[:frames], by_part[group, 0]).float()
         for i in range(1, parts):
             total += product(rows[i * taps : i * taps + frames], by_part[group, i])
         by_group[row, group] = total

@@ -35,6 +35,11 @@ def applies_to(x: Tensor) -> bool:
     return x.dtype == torch.float32 and dtype_of_products(x) == torch.float32
 
 
+def is_inference(x: Tensor, weight: Tensor) -> bool:
+    """Whether both are of the type in which their products are computed here, and nobody wants a gradient."""
+    return not torch.is_grad_enabled() and x.dtype == weight.dtype == dtype_of_products(x)
+
+
 def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """`x @ weight.T + bias`, without a gradient.
 
@@ -64,6 +69,16 @@ class Linear(nn.Linear):
         if applies_to(x):
             return linear(x, self.weight, self.bias)
         return F.linear(x, self.weight, self.bias)
+
+
+def gelu_of(layer: nn.Linear, x: Tensor) -> Tensor:
+    """`gelu(layer(x))`, [..., K] -> [..., N]: in one go where nobody wants a gradient of it."""
+    weight = layer.weight
+    rows = x.numel() // weight.shape[1]
+    if not is_inference(x, weight) or _onednn is None or rows * weight.numel() < SMALLEST:
+        return F.gelu(layer(x))
+    y = _onednn(x.reshape(rows, -1), weight, layer.bias, "gelu", [], "none")
+    return y.view(*x.shape[:-1], len(weight))  # type: ignore[no-any-return]
 
 
 class _Linear(torch.autograd.Function):

@@ -74,7 +74,10 @@ class Wav2Vec2CTC(nn.Module):
                 temperature=temperature,
                 corpus_key=corpus_key,
             )
-        return CTCOutput(self.proj(self.final_dropout(features.context)), features.lengths)
+        context = self.final_dropout(features.context)
+        if not torch.is_autocast_enabled(context.device.type):
+            context = context.to(self.proj.weight.dtype)  # which may be more exact than the encoder's
+        return CTCOutput(self.proj(context), features.lengths)
 
     def extract_features(
         self,

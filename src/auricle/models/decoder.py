@@ -9,6 +9,7 @@ head. Parameter names are those of the published checkpoints.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -71,11 +72,50 @@ class DecoderState:
         num_symbols: P.
         layers: One a layer.
         memory_mask: bool [B, 1, 1, N] or None.
+        padding: int64 [B], symbols at the left of each prefix that do not count; None: none of any.
     """
 
     num_symbols: int
     layers: tuple[LayerState, ...]
     memory_mask: Tensor | None
+    padding: Tensor | None = None
+
+    @staticmethod
+    def joined(states: "Sequence[DecoderState]") -> "DecoderState":
+        """Prefixes of any lengths in one batch, filled up on the left; for decoders without a memory."""
+        counts = [(state.layers[0].prefix.keys.shape[0], state.num_symbols) for state in states]
+        longest = max(symbols for _, symbols in counts)
+        keys_of = [
+            [F.pad(layer.prefix.keys, (0, 0, longest - state.num_symbols, 0)) for layer in state.layers]
+            for state in states
+        ]
+        values_of = [
+            [F.pad(layer.prefix.values, (0, 0, longest - state.num_symbols, 0)) for layer in state.layers]
+            for state in states
+        ]
+        layers = tuple(
+            LayerState(KeysAndValues(torch.cat(keys), torch.cat(values)), None)
+            for keys, values in zip(zip(*keys_of, strict=True), zip(*values_of, strict=True), strict=True)
+        )
+        lacking = [longest - symbols for rows, symbols in counts for _ in range(rows)]
+        padding = torch.tensor(lacking, device=layers[0].prefix.keys.device) if any(lacking) else None
+        return DecoderState(longest, layers, None, padding)
+
+    def row(self, number: int) -> "DecoderState":
+        """One prefix for itself, in memory of its own."""
+        first = 0 if self.padding is None else int(self.padding[number])
+        place = slice(number, number + 1)
+        layers = tuple(
+            LayerState(
+                KeysAndValues(
+                    layer.prefix.keys[place, :, first:].clone(), layer.prefix.values[place, :, first:].clone()
+                ),
+                layer.memory.select(torch.tensor([number])) if layer.memory else None,
+            )
+            for layer in self.layers
+        )
+        mask = None if self.memory_mask is None else self.memory_mask[place]
+        return DecoderState(self.num_symbols - first, layers, mask)
 
     def select(self, rows: Tensor) -> "DecoderState":
         """Some rows of the batch, int64 [R], in a new order: the prefixes that a search goes on with."""
@@ -84,7 +124,8 @@ class DecoderState:
             for layer in self.layers
         )
         mask = None if self.memory_mask is None else self.memory_mask[rows]
-        return replace(self, layers=layers, memory_mask=mask)
+        padding = None if self.padding is None else self.padding[rows]
+        return replace(self, layers=layers, memory_mask=mask, padding=padding)
 
 
 def xavier_linear(dim: int, gain: float = 1.0) -> nn.Linear:
@@ -214,7 +255,8 @@ class Decoder(nn.Module):
         """
         start = 0 if state is None else state.num_symbols
         memory_mask = state.memory_mask if state is not None else memory.mask if memory is not None else None
-        x, mask = self._embedded(tokens, start), causal_mask(tokens, start)
+        padding = None if state is None else state.padding
+        x, mask = self._embedded(tokens, start, padding), causal_mask(tokens, start, padding)
         kept = layers_to_run(len(self.layers), self.config.layerdrop, self.training)
         states: list[LayerState] = []
         for i, (layer, keep) in enumerate(zip(self.layers, kept, strict=True)):
@@ -224,15 +266,15 @@ class Decoder(nn.Module):
                 states.append(after)
         if self.layer_norm is not None:
             x = self.layer_norm(x)
-        return x, DecoderState(start + tokens.shape[1], tuple(states), memory_mask)
+        return x, DecoderState(start + tokens.shape[1], tuple(states), memory_mask, padding)
 
-    def _embedded(self, tokens: Tensor, start: int) -> Tensor:
+    def _embedded(self, tokens: Tensor, start: int, padding: Tensor | None) -> Tensor:
         config = self.config
         x = self.embed_tokens(tokens) * (math.sqrt(config.dim) if config.scale_embedding else 1.0)
         if self.project_in_dim is not None:
             x = self.project_in_dim(x)
         if config.positions != "none":
-            positions = position_numbers(tokens, start)
+            positions = position_numbers(tokens, start if padding is None else start - padding[:, None])
             x = x + (
                 sinusoids(positions, config.dim).type_as(x)
                 if self.embed_positions is None
@@ -269,7 +311,7 @@ def look_up_positions(table: nn.Embedding, positions: Tensor, max_positions: int
     return table(positions)  # type: ignore[no-any-return]
 
 
-def position_numbers(tokens: Tensor, start: int = 0) -> Tensor:
+def position_numbers(tokens: Tensor, start: int | Tensor = 0) -> Tensor:
     """Position numbers as in fairseq, int64 [B, S]: symbols count from 2, `<pad>` has its own number, 1."""
     real = tokens != PAD
     return torch.where(real, real.long().cumsum(1) + start + PAD, PAD)
@@ -288,18 +330,20 @@ def sinusoids(positions: Tensor, dim: int) -> Tensor:
     return waves.masked_fill((positions == PAD)[..., None], 0.0)
 
 
-def causal_mask(tokens: Tensor, start: int = 0) -> Tensor | None:
+def causal_mask(tokens: Tensor, start: int = 0, padding: Tensor | None = None) -> Tensor | None:
     """Who may look at whom: bool [B, 1, S, P + S], True where to look; None where all may look at all.
 
-    A position looks at itself and to its left, never at `<pad>`. One that has nothing to look at, being
-    padding on the left, looks at itself: attention over no key at all is NaN.
+    A position looks at itself and to its left, never at `<pad>` nor at the `padding` [B] of prefixes. One
+    that has nothing to look at, being padding on the left, looks at itself: attention over no key is NaN.
     """
     size = tokens.shape[1]
-    if start > 0 and size == 1:
+    if start > 0 and size == 1 and padding is None:
         return None
     left = torch.ones(size, start + size, dtype=torch.bool, device=tokens.device).tril(start)
     real = F.pad(tokens != PAD, (start, 0), value=True)
     mask = left & real[:, None]
+    if padding is not None:
+        mask = mask & (torch.arange(start + size, device=tokens.device) >= padding[:, None])[:, None]
     itself = torch.eye(size, dtype=torch.bool, device=tokens.device)
     itself = F.pad(itself, (start, 0))
     return (mask | (itself & ~mask.any(-1, keepdim=True)))[:, None]

@@ -193,7 +193,8 @@ class Wav2Vec2(nn.Module):
         """[B, C, N] -> [B, N, C], cropped to `crop_seq_to_multiple`: each row; in fairseq, the batch."""
         features = self.layer_norm(latent.transpose(1, 2))
         surplus = features.shape[1] % self.config.crop_seq_to_multiple
-        width = max(features.shape[1] - surplus, 1)
+        # max() would fix the length while tracing.
+        width = torch.sym_max(features.shape[1] - surplus, 1)  # type: ignore[no-untyped-call]
         if frames is not None:
             each = frames % self.config.crop_seq_to_multiple
             frames = frames.clamp(max=width) if self.config.reference_padding else frames - each

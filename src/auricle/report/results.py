@@ -50,6 +50,8 @@ def results_table(evaluations: Sequence[tuple[str, Evaluation]], *, with_run: bo
 def _row(evaluation: Evaluation) -> list[str]:
     numbers = evaluation.numbers
     rates = [f"{numbers[key]:.2f}" if key in numbers else NOTHING for key in ("wer", "cer", "uer")]
+    if numbers.get("wer_high"):  # evaluations of older versions have no interval
+        rates[0] += f" ({numbers.get('wer_low', 0.0):.1f} to {numbers['wer_high']:.1f})"
     counts = [
         f"{int(numbers[key]):,}" if key in numbers else NOTHING for key in ("num_utterances", "num_words")
     ]

@@ -1,3 +1,4 @@
+import math
 import shlex
 from pathlib import Path
 
@@ -8,14 +9,8 @@ from auricle.errors import UserError
 
 
 def test_the_old_command_line_leaves_only_its_folder():
-    words = read_words(
-        shlex.split(
-            "D --task audio_finetuning --nbest 1 --lm-model LM --lm-weight 2 --word-score -1 "
-            "--sil-weight 0 --criterion ctc --fp16 --seed=3"
-        )
-    )
-    assert words.options == {"data": Path("D")}
-    assert words.unused == ("--lm-model", "--lm-weight", "--word-score", "--sil-weight")
+    words = read_words(shlex.split("D --task audio_finetuning --criterion ctc --fp16 --seed=3"))
+    assert words == {"data": Path("D")}
 
 
 def test_hydra_keys_become_options():
@@ -24,10 +19,11 @@ def test_hydra_keys_become_options():
             "--config-dir conf --config-name infer task=audio_finetuning task.data=/d task.labels=ltr "
             "decoding.type=viterbi dataset.gen_subset=dev_clean dataset.max_tokens=1100000 "
             "common_eval.path='/c/checkpoint best.pt' +decoding.results_path=\"R\" decoding.beam=1500 "
+            "decoding.lmpath=/lm.bin decoding.lexicon=null decoding.lmweight=1.74 decoding.unkweight=-inf "
             "decoding.unique_wer_file=True distributed_training.distributed_world_size=8"
         )
     )
-    assert words.options == {
+    assert words == {
         "data": Path("/d"),
         "labels": "ltr",
         "decoder": "viterbi",
@@ -35,17 +31,21 @@ def test_hydra_keys_become_options():
         "max_tokens": 1_100_000,
         "model": Path("/c/checkpoint best.pt"),
         "results_path": Path("R"),
+        "beam": 1500,
+        "lm_model": Path("/lm.bin"),
+        "lm_weight": 1.74,
+        "unk_weight": -math.inf,
     }
-    assert words.unused == ("decoding.beam",)
 
 
 def test_cpu_is_a_device():
-    assert read_words(["--cpu"]).options == {"device": "cpu"}
+    assert read_words(["--cpu"]) == {"device": "cpu"}
 
 
 @pytest.mark.parametrize(
     ("word", "message"),
     [
+        ("decoding.lmweight=heavy", "takes a number, not 'heavy'"),
         ("--lm-wieght", r"unknown option --lm-wieght: did you mean --lm-weight\?"),
         ("--gen-subsets", r"did you mean --gen-subset\?"),
         ("decoding.typ=viterbi", r"unknown key decoding.typ: did you mean decoding.type\?"),

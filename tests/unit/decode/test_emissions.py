@@ -95,6 +95,12 @@ def test_batches_have_at_most_so_many_clips():
     assert [len(batch) for batch in length_batches([1] * 7, 100, max_clips=3)] == [3, 3, 1]
 
 
+def test_batches_hold_no_more_padding_than_asked():
+    lengths = [100, 91, 89, 81, 10]
+    assert length_batches(lengths, 1000, padding=0.1) == [[0, 1], [2, 3], [4]]
+    assert length_batches([0, 0], 10, padding=0.0) == [[0, 1]]
+
+
 def test_a_pretrained_model_is_told_to_be_fine_tuned():
     with pytest.raises(UserError, match="fine-tune it first"):
         check_recogniser(Wav2Vec2Pretraining(tiny_config().encoder), Dictionary(LETTERS))

@@ -81,3 +81,27 @@ def test_bfloat16_loses_no_more_than_its_own_precision(p: float) -> None:
         results.append([x.float() for x in (y, *torch.autograd.grad(y, leaves, g.to(dtype)))])
     for ours, theirs in zip(*results, strict=True):
         assert_close(ours, theirs, rtol=0.05, atol=0.05)
+
+
+@pytest.mark.parametrize("scores_at_a_time", [1, 2 * N * M, 2**18])
+@pytest.mark.parametrize("mask", MASKS)
+def test_inference_gives_what_training_gives(
+    mask: str, scores_at_a_time: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cpu_attention, "_SCORES", scores_at_a_time)
+    torch.manual_seed(0)
+    q, k, v = (torch.randn(B, length, H, D).transpose(1, 2) for length in (N, M, M))
+    with torch.inference_mode():
+        found = cpu_attention.attention(q, k, v, MASKS[mask], 0.0)
+    assert_close(found, cpu_attention.attention(q, k, v, MASKS[mask], 0.0))
+    assert found.transpose(1, 2).is_contiguous()
+
+
+def test_in_inference_too_a_query_that_may_look_at_nothing_gets_zeros() -> None:
+    q, k, v = (torch.randn(1, 1, N, D) for _ in range(3))
+    some = torch.ones(N, N, dtype=torch.bool)
+    some[2] = False
+    with torch.inference_mode():
+        y = cpu_attention.attention(q, k, v, some, 0.0)
+    assert_close(y[0, 0, 2], torch.zeros(D))
+    assert y[0, 0, 3].abs().sum() > 0

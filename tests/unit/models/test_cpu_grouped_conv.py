@@ -23,3 +23,15 @@ def test_grouped_convolutions_are_those_of_torch(kernel: int, groups: int) -> No
     found = torch.autograd.grad(y, [x, weight, bias], g)
     for ours, theirs in zip(found, torch.autograd.grad(expected, [x, weight, bias], g), strict=True):
         assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+def test_in_bfloat16_sums_are_rounded_once() -> None:
+    torch.manual_seed(0)
+    x, weight, bias = torch.randn(1, 40, 8), torch.randn(8, 4, 64), torch.randn(8)
+    x, weight, bias = (value.bfloat16() for value in (x, weight, bias))
+    with torch.inference_mode():
+        y = grouped_conv1d(x, weight, bias, 2)
+    exact = F.conv1d(x.double().transpose(1, 2), weight.double(), bias.double(), padding=32, groups=2)
+    assert y.dtype == torch.bfloat16
+    # The sum, and it with the bias: each to 8 bits.
+    assert_close(y.double(), exact[..., :40].transpose(1, 2), rtol=2**-7, atol=0.15)

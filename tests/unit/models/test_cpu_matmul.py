@@ -92,3 +92,24 @@ def test_only_float32_on_a_cpu_comes_here() -> None:
     assert not cpu_matmul.applies_to(x.double()) and not cpu_matmul.applies_to(x.to("meta"))
     with torch.autocast("cpu", torch.bfloat16):
         assert not cpu_matmul.applies_to(x)
+
+
+@pytest.mark.usefixtures("either_way")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_layer_and_its_gelu(dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    layer, x = cpu_matmul.Linear(24, 16).to(dtype), torch.randn(3, 5, 24, dtype=dtype)
+    expected = torch.nn.functional.gelu(layer(x))
+    with torch.inference_mode():
+        found = cpu_matmul.gelu_of(layer, x)
+    limit = 1e-5 if dtype == torch.float32 else 0.02
+    assert_close(found, expected, rtol=limit, atol=limit)
+    # With gradients they are two operations, of which both have one.
+    assert cpu_matmul.gelu_of(layer, x).requires_grad
+
+
+def test_a_layer_of_another_type_is_called() -> None:
+    layer = nn.Linear(24, 16).double()
+    with torch.inference_mode():
+        found = cpu_matmul.gelu_of(layer, torch.ones(2, 24, dtype=torch.float64))
+    assert_close(found[0], torch.nn.functional.gelu(layer(torch.ones(24, dtype=torch.float64))))

@@ -86,3 +86,15 @@ def test_dropout_before_the_head(waveforms: Tensor) -> None:
     assert not torch.equal(model(waveforms).logits, model(waveforms).logits)
     model.eval()
     assert torch.equal(model(waveforms).logits, model(waveforms).logits)
+
+
+def test_an_encoder_in_bfloat16_takes_float32_and_gives_exact_scores(waveforms: Tensor) -> None:
+    model = model_of().eval()
+    with torch.inference_mode():
+        expected = model(waveforms).logits
+        model.encoder.bfloat16()
+        found = model(waveforms).logits
+    assert found.dtype == torch.float32
+    assert 0 < (found - expected).abs().max() < 0.05 * expected.abs().max()
+    # Scores of letters are not rounded to 8 bits.
+    assert (found != found.bfloat16().float()).any()

@@ -92,3 +92,13 @@ def test_transcripts_cannot_carry_markup(tmp_path: Path, make_evaluation: MakeEv
     )
     html = results_table([(bad, one)], with_run=True) + worst_utterances(one, 8, AudioBudget())
     assert "<script" not in html and "<img" not in html
+
+
+def test_a_rate_has_its_interval_where_there_is_one():
+    def evaluation(**more):
+        return Evaluation("test", {"wer": 21.74, **more}, "viterbi", (), ())
+
+    assert "21.74 (16.4 to 29.0)" in str(
+        results_table([("", evaluation(wer_low=16.42, wer_high=28.99))], with_run=False)
+    )
+    assert "21.74</" in str(results_table([("", evaluation())], with_run=False))

@@ -1,0 +1,283 @@
+"""The decoder that a command line asks for, made ready."""
+
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from auricle.cli.progress import progress
+from auricle.decode.decoder import BeamOptions, Decoder, ViterbiDecoder
+from auricle.decode.hypothesis import PostProcess
+from auricle.dictionary import Dictionary
+from auricle.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
+
+    from auricle.decode.language_model import LanguageModel
+    from auricle.decode.lexicon import KenLMModel
+    from auricle.decode.neural_lm import SentenceScorer
+    from auricle.decode.ngram import NgramModel
+    from auricle.decode.trie import Lexicon
+    from auricle.models.language_model import TransformerLM
+
+DECODERS = ("viterbi", "kenlm", "fairseqlm")
+ENGINES = ("own", "flashlight")
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "base-10min": {"lm_weight": 3.23, "word_score": -0.26},
+    "base-960h": {"beam": 1500, "lm_weight": 1.74, "word_score": 0.52},
+}
+"""Weights that were tuned for published models with LibriSpeech's 4-gram model (wav2vec 2.0, appendix)."""
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class DecoderChoice:
+    """What was asked for.
+
+    Attributes:
+        name: "viterbi"; "kenlm", a beam search with an n-gram model (or none); "fairseqlm", one with a
+            Transformer.
+        lm: The language model.
+        lexicon: The words there are; without it, the language model is over the recogniser's units.
+        engine: "own" or "flashlight".
+        workers: Processes that search, for flashlight.
+        beam: See there.
+        rescore_lm: A neural language model that ranks the n-best lists anew; None: they stay.
+        rescore_weight: Weight of its natural-log scores, which are added to the others.
+        rescore_word_score: Added for each word then.
+        rescore_nbest: Hypotheses that it ranks.
+        unused: Options that were given and that the decoder does not look at.
+    """
+
+    name: str = "viterbi"
+    lm: Path | None = None
+    lexicon: Path | None = None
+    engine: str = "own"
+    workers: int = 0
+    beam: BeamOptions = field(default_factory=BeamOptions)
+    rescore_lm: Path | None = None
+    rescore_weight: float = 0.5
+    rescore_word_score: float = 0.0
+    rescore_nbest: int = 50
+    unused: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        if self.name == "viterbi":
+            return self.name
+        lm = f" {self.lm.name}" if self.lm else ""
+        engine = "" if self.engine == "own" else f" {self.engine}"
+        weights = f"lm_weight {self.beam.lm_weight:g}, word_score {self.beam.word_score:g}"
+        again = f", rescored by {self.rescore_lm.name} {self.rescore_weight:g}" if self.rescore_lm else ""
+        return f"{self.name}{lm} (beam {self.beam.beam}, {weights}{engine}{again})"
+
+
+def make_choice(
+    *,
+    name: str = "viterbi",
+    lm: Path | None = None,
+    lexicon: Path | None = None,
+    engine: str | None = None,
+    workers: int = 0,
+    preset: str | None = None,
+    rescoring: Mapping[str, Any] | None = None,
+    **beam: Any,
+) -> DecoderChoice:
+    """Checks what can be checked before anything is read.
+
+    Args:
+        name: See `DecoderChoice`, as for the others.
+        lm: See there.
+        lexicon: See there.
+        engine: None: our own search.
+        workers: See there.
+        preset: A name of `PRESETS`, for beam options that are not given.
+        rescoring: Fields of `DecoderChoice` whose names begin with `rescore`, None where not given.
+        beam: Options of `BeamOptions`, None where not given.
+
+    Raises:
+        UserError: A name is unknown, or things do not go together.
+    """
+    _check_name("decoder", name, DECODERS, "--w2l-decoder")
+    _check_name("engine", engine or "own", ENGINES, "--engine")
+    given = {key: value for key, value in beam.items() if value is not None}
+    if name == "viterbi":
+        unused = [f"--{key.replace('_', '-')}" for key in given]
+        unused += [f"--{flag}" for flag, value in (("lm-model", lm), ("lexicon", lexicon)) if value]
+        unused = [flag for flag in unused if flag != "--nbest"]
+        if rescoring and rescoring.get("rescore_lm"):
+            raise UserError("--rescore-lm needs n-best lists: search with --w2l-decoder kenlm")
+        return DecoderChoice(beam=BeamOptions(nbest=given.get("nbest", 1)), unused=tuple(unused))
+    if preset is not None:
+        _check_name("preset", preset, tuple(PRESETS), "--preset")
+    options = BeamOptions(**{**PRESETS.get(preset or "", {}), **given})
+    if name == "fairseqlm" and lm is None:
+        raise UserError("fairseqlm needs a language model: give a checkpoint or a folder with --lm-model")
+    if name == "fairseqlm" and engine == "flashlight":
+        raise UserError("flashlight is used with n-gram models only: take --engine own")
+    again = {key: value for key, value in (rescoring or {}).items() if value is not None}
+    if lm is None:
+        logger.info("no --lm-model: searching without a language model")
+    if engine == "flashlight" and workers < 0:
+        raise UserError(f"--decode-workers {workers}: give 0 or more")
+    return DecoderChoice(name, lm, lexicon, engine or "own", workers, options, **again)
+
+
+def _check_name(what: str, name: str, known: Sequence[str], flag: str) -> None:
+    if name not in known:
+        raise UserError(f"there is no {what} {name!r}: choose one of {', '.join(known)} with {flag}")
+
+
+def make_decoder(
+    choice: DecoderChoice,
+    dictionary: Dictionary,
+    post_process: PostProcess,
+    device: "torch.device | str" = "cpu",
+) -> Decoder:
+    """Reads what the decoder needs.
+
+    Raises:
+        UserError: A file is missing, damaged, or of another vocabulary.
+    """
+    if str(device).startswith("mps"):  # it has no float64, which scores of a search need
+        device = "cpu"
+    if choice.name == "viterbi":
+        if choice.unused:
+            logger.info("viterbi uses no language model: %s ignored", ", ".join(choice.unused))
+        return ViterbiDecoder(dictionary, post_process)
+    from auricle.decode.beam import BeamSearch
+    from auricle.decode.trie import read_lexicon
+
+    if choice.rescore_lm is not None:
+        return _rescoring(choice, dictionary, post_process, device)
+    lexicon = read_lexicon(choice.lexicon, dictionary) if choice.lexicon else None
+    if choice.engine == "flashlight":
+        return _flashlight(choice, dictionary, lexicon, post_process)
+    lm = open_language_model(choice, lexicon, dictionary, device)
+    return BeamSearch(
+        dictionary, choice.beam, lexicon=lexicon, lm=lm, post_process=post_process, device=device
+    )
+
+
+def _rescoring(
+    choice: DecoderChoice, dictionary: Dictionary, post_process: PostProcess, device: "torch.device | str"
+) -> Decoder:
+    from auricle.decode.neural_lm import RescoringDecoder
+
+    assert choice.rescore_lm is not None
+    wide = replace(choice.beam, nbest=max(choice.rescore_nbest, choice.beam.nbest))
+    first = make_decoder(replace(choice, beam=wide, rescore_lm=None), dictionary, post_process, device)
+    return RescoringDecoder(
+        first,
+        _scorer(choice.rescore_lm, device),
+        choice.rescore_weight,
+        choice.rescore_word_score,
+        choice.beam.nbest,
+    )
+
+
+def _scorer(path: Path, device: "torch.device | str") -> "SentenceScorer":
+    """A neural language model: a folder of transformers', or a `transformer_lm`."""
+    from auricle.convert.own import is_own
+    from auricle.decode.neural_lm import TransformerScorer
+    from auricle.models.causal_lm import CausalLM
+
+    if path.is_dir() and (path / "config.json").is_file() and not is_own(path):
+        return CausalLM.load(path, device)
+    return TransformerScorer(*open_transformer(path, device))
+
+
+def open_transformer(path: Path, device: "torch.device | str") -> "tuple[TransformerLM, Dictionary]":
+    """A `transformer_lm` and its dictionary: its own, else the dict.txt beside it, as in fairseq.
+
+    Raises:
+        UserError: It is something else, or there is no dictionary.
+    """
+    from auricle.convert.load import load
+    from auricle.models.language_model import TransformerLM
+
+    beside = path.parent / "dict.txt"
+    given = beside if path.is_file() and beside.is_file() else None
+    loaded = load(path, map_location=device, dictionary=given)
+    if not isinstance(loaded.model, TransformerLM):
+        raise UserError(f"{path} is no language model (transformer_lm): give one with --lm-model")
+    if loaded.dictionary is None:
+        raise UserError(f"{path}: its dictionary is missing: put the dict.txt of its training data beside it")
+    return loaded.model.eval(), loaded.dictionary
+
+
+def _flashlight(
+    choice: DecoderChoice, dictionary: Dictionary, lexicon: "Lexicon | None", post_process: PostProcess
+) -> Decoder:
+    from auricle.decode.lexicon import FlashlightDecoder, FlashlightSettings
+
+    settings = FlashlightSettings(dictionary, choice.beam, lexicon, choice.lm, post_process)
+    return FlashlightDecoder(settings, choice.workers)
+
+
+def open_language_model(
+    choice: DecoderChoice, lexicon: "Lexicon | None", dictionary: Dictionary, device: "torch.device | str"
+) -> "LanguageModel | None":
+    """The language model of a choice, sure to know some of the words it will be asked about."""
+    if choice.lm is None:
+        return None
+    words = dictionary.symbols[4:] if lexicon is None else lexicon.words
+    source = (
+        "the recogniser's units (give --lexicon for a model of words)" if lexicon is None else lexicon.source
+    )
+    if choice.name == "fairseqlm":
+        from auricle.decode.neural_lm import TransformerFusion
+
+        fusion = TransformerFusion(*open_transformer(choice.lm, device))
+        check_vocabulary([word in fusion for word in words], words, choice.lm, source)
+        return fusion
+    ngram = open_ngram(choice.lm)
+    check_vocabulary([word in ngram for word in words], words, choice.lm, source)
+    from auricle.decode.ngram import NgramModel
+
+    return ngram.to(device) if isinstance(ngram, NgramModel) else ngram
+
+
+def open_ngram(path: Path) -> "NgramModel | KenLMModel":
+    """An n-gram model, ARPA or KenLM's binary."""
+    from auricle.decode.arpa import read_arpa
+    from auricle.decode.lexicon import KenLMModel, is_kenlm_binary
+
+    if is_kenlm_binary(path):
+        return KenLMModel(path)
+    with progress("n-grams read") as advance:
+        return read_arpa(path, advance)
+
+
+def check_vocabulary(known: Sequence[bool], words: Sequence[str], lm: Path, source: str) -> None:
+    """Words that the language model does not know are said to be unlikely; all of them are a mistake.
+
+    Raises:
+        UserError: It knows none.
+    """
+    unknown = len(known) - sum(known)
+    if unknown == len(known):
+        raise UserError(
+            f"{lm}: the language model knows none of {source}, such as {words[0]!r}: it is of another "
+            "vocabulary, or upper case where this is lower; make the two from the same words"
+        )
+    if unknown:
+        first = next(word for word, is_known in zip(words, known, strict=True) if not is_known)
+        share = math.ceil(100 * unknown / len(known))
+        logger.info(
+            "%s knows all but %d (%d %%) of %s, such as %r: these count as <unk>",
+            lm,
+            unknown,
+            share,
+            source,
+            first,
+        )
+
+
+def with_weights(choice: DecoderChoice, lm_weight: float, word_score: float) -> DecoderChoice:
+    """The same with other weights."""
+    return replace(choice, beam=replace(choice.beam, lm_weight=lm_weight, word_score=word_score))

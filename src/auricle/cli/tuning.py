@@ -1,0 +1,98 @@
+"""The work of ``auricle tune``."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from auricle.cli.decoders import make_decoder, with_weights
+from auricle.cli.decoding import Listener, decode_saved, keep_heard
+from auricle.cli.device import pick_device
+from auricle.cli.evaluation import Options, chosen_post_process, model_and_dictionary
+from auricle.decode.beam import BeamSearch
+from auricle.decode.hypothesis import Hypothesis, units_to_words
+from auricle.decode.report import count_errors
+from auricle.decode.saved import SavedEmissions, load_emissions
+from auricle.decode.tuning import Round, Weights, tune
+from auricle.errors import UserError
+from auricle.files import atomic_write_text
+from auricle.manifest import read_labels, read_manifest
+from auricle.models.ctc import Wav2Vec2CTC
+
+
+def hear(options: Options) -> tuple[SavedEmissions, list[str]]:
+    """Emissions of the subset, kept or made now, and the references of its utterances.
+
+    Raises:
+        UserError: Something is missing, or does not go together.
+    """
+    assert options.data is not None
+    manifest = read_manifest(options.data / f"{options.subset}.tsv")
+    labels = read_labels(options.data / f"{options.subset}.{options.labels}", manifest)
+    if options.emissions is not None:
+        saved = load_emissions(options.emissions)
+        if saved.subset != options.subset:
+            raise UserError(f"{options.emissions} holds emissions of {saved.subset}, not of {options.subset}")
+    else:
+        model, dictionary = model_and_dictionary(options)
+        if not isinstance(model, Wav2Vec2CTC):
+            raise UserError("this recogniser writes letters one by one: its search has no such weights")
+        listener = Listener(model, manifest, options.max_tokens, options.batch_size, options.num_workers)
+        saved = keep_heard(listener, dictionary, str(options.model), options.subset)
+    by_index = {entry.line - 2: label for entry, label in zip(manifest.entries, labels, strict=True)}
+    missing = next((clip for clip in saved.clips if clip.index not in by_index), None)
+    if missing is not None:
+        raise UserError(f"{options.emissions}: utterance {missing.index} is not in {manifest.source}")
+    return saved, [by_index[clip.index] for clip in saved.clips]
+
+
+def tune_weights(
+    saved: SavedEmissions,
+    references: Sequence[str],
+    options: Options,
+    rounds: int,
+    lm_weights: tuple[float, float],
+    word_scores: tuple[float, float],
+    told: Callable[[Round], object],
+) -> list[Round]:
+    """The rounds of `tune`, with the decoder that the options ask for."""
+    post_process = chosen_post_process(options.post_process, saved.dictionary)
+    device = pick_device(options.device)
+    said = [units_to_words(reference, post_process) for reference in references]
+    decoder = make_decoder(options.decoder, saved.dictionary, post_process, device)
+
+    def search(weights: Weights) -> list[list[Hypothesis]]:
+        nonlocal decoder
+        choice = with_weights(options.decoder, weights.lm_weight, weights.word_score)
+        if isinstance(decoder, BeamSearch):
+            decoder = decoder.with_options(choice.beam)
+        else:
+            decoder = make_decoder(choice, saved.dictionary, post_process, device)
+        return [one.hypotheses for one in decode_saved(saved, decoder)]
+
+    def edits(number: int, words: Sequence[str]) -> int:
+        return count_errors([said[number]], [" ".join(words)], post_process="none").word_edits
+
+    beam = options.decoder.beam
+    return tune(
+        search,
+        edits,
+        sum(len(text.split()) for text in said),
+        start=Weights(beam.lm_weight, beam.word_score),
+        rounds=rounds,
+        lm_weights=lm_weights,
+        word_scores=word_scores,
+        told=told,
+    )
+
+
+def best_of(rounds: Sequence[Round]) -> Round:
+    """The round of the fewest errors, the first of equals."""
+    return min(rounds, key=lambda one: one.wer)
+
+
+def write_rounds(path: Path, rounds: Sequence[Round]) -> None:
+    """Writes all rounds and the best pair as JSON."""
+    best = best_of(rounds)
+    content = {**asdict(best.weights), "wer": best.wer, "rounds": [asdict(one) for one in rounds]}
+    atomic_write_text(path, json.dumps(content, indent=2) + "\n")

@@ -1,0 +1,232 @@
+"""Transformer language models in decoding: in a beam search, and on the lists that a search gives.
+
+In the search every sequence of words is one entry of a table: what the model says of the next word, and the
+keys and values that the words after it need. An entry is computed once, when a hypothesis that may survive
+asks, together with all others that are asked for at that frame, of all utterances and of any lengths.
+
+M questions, V symbols of the language model, S words.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from auricle.decode.decoder import Decoder
+from auricle.decode.emissions import Emissions
+from auricle.decode.hypothesis import Hypothesis
+from auricle.dictionary import Dictionary
+from auricle.models.decoder import DecoderState
+from auricle.models.language_model import TransformerLM
+
+ROWS_AT_ONCE = 128
+"""Entries computed in one batch."""
+
+START = 0
+"""The entry of no words."""
+
+
+@dataclass(slots=True)
+class _Entry:
+    """A sequence of words: the one before, its last word, and what is known once it was asked about."""
+
+    before: int
+    word: int
+    state: DecoderState | None = None
+    row: int | None = None
+
+
+class TransformerFusion:
+    """A `TransformerLM` as the `LanguageModel` of a beam search; natural logarithms."""
+
+    costly = True
+
+    def __init__(self, model: TransformerLM, dictionary: Dictionary) -> None:
+        """Prepares the table.
+
+        Args:
+            model: In evaluation mode, on the search's device.
+            dictionary: Of its symbols.
+        """
+        self._model = model
+        self._dictionary = dictionary
+        self._device = next(model.parameters()).device
+        self._entries: dict[int, _Entry] = {START: _Entry(START, model.start_index)}
+        self._after: dict[tuple[int, int], int] = {}
+        self._next = START + 1
+        self._answers = torch.empty(0, model.config.num_symbols, device=self._device)
+        self._free: list[int] = []
+
+    def __contains__(self, word: str) -> bool:
+        return word in self._dictionary
+
+    def numbers(self, words: Sequence[str]) -> Tensor:
+        """See `LanguageModel`."""
+        return torch.tensor([self._dictionary.index(word) for word in words], dtype=torch.int64)
+
+    def start(self, count: int) -> Tensor:
+        """See `LanguageModel`."""
+        return torch.full((count, 1), START)
+
+    def score(self, states: Tensor, words: Tensor) -> tuple[Tensor, Tensor]:
+        """See `LanguageModel`."""
+        numbers = states[:, 0].tolist()
+        rows = self._rows(numbers)
+        scores = self._answers[rows, words].double()
+        after = [self._entry_after(*pair) for pair in zip(numbers, words.tolist(), strict=True)]
+        return scores, torch.tensor(after, dtype=torch.int64, device=self._device)[:, None]
+
+    def finish(self, states: Tensor) -> Tensor:
+        """See `LanguageModel`."""
+        rows = self._rows(states[:, 0].tolist())  # first, as it may make the table anew
+        return self._answers[rows, self._dictionary.eos_index].double()
+
+    def keep(self, states: Tensor) -> None:
+        """See `LanguageModel`; of entries not yet computed those before them stay as well."""
+        live = {START, *states[:, 0].tolist()}
+        live |= {self._entries[number].before for number in live if self._entries[number].row is None}
+        for number, entry in list(self._entries.items()):
+            if number not in live:
+                if entry.row is not None:
+                    self._free.append(entry.row)
+                del self._entries[number]
+        self._after = {pair: number for pair, number in self._after.items() if number in live}
+
+    def _entry_after(self, number: int, word: int) -> int:
+        """The entry of one word more."""
+        found = self._after.get((number, word))
+        if found is None:
+            found = self._after[number, word] = self._next
+            self._entries[found] = _Entry(number, word)
+            self._next += 1
+        return found
+
+    def _rows(self, numbers: Sequence[int]) -> Tensor:
+        """Where the answers of entries stand, int64 [M]; computes what is missing."""
+        asked = dict.fromkeys(numbers)
+        missing = [number for number in asked if self._entries[number].row is None]
+        for first in range(0, len(missing), ROWS_AT_ONCE):
+            self._compute(missing[first : first + ROWS_AT_ONCE])
+        rows = [self._entries[number].row for number in numbers]
+        return torch.tensor(rows, dtype=torch.int64, device=self._device)
+
+    @torch.inference_mode()
+    def _compute(self, numbers: Sequence[int]) -> None:
+        entries = [self._entries[number] for number in numbers]
+        if numbers == [START]:
+            before = None
+        else:
+            states = [self._entries[entry.before].state for entry in entries]
+            before = DecoderState.joined([state for state in states if state is not None])
+        words = torch.tensor([entry.word for entry in entries], device=self._device)
+        log_probs, after = self._model.step(words, before)
+        for place, entry in enumerate(entries):
+            entry.state = after.row(place)
+            entry.row = self._free.pop() if self._free else self._new_row()
+        rows = torch.tensor([entry.row for entry in entries], device=self._device)
+        self._answers[rows] = log_probs
+
+    def _new_row(self) -> int:
+        """A row more in the table of answers, which doubles when full."""
+        count, symbols = self._answers.shape
+        more = max(count, 16)
+        self._answers = torch.cat([self._answers, self._answers.new_empty(more, symbols)])
+        self._free += range(count + 1, count + more)
+        return count
+
+
+class SentenceScorer(Protocol):
+    """Says how likely sentences are."""
+
+    def sentence_scores(self, sentences: Sequence[Sequence[str]]) -> list[float]:
+        """Natural-log probabilities of sentences, their ends included."""
+
+
+@dataclass(frozen=True, slots=True)
+class TransformerScorer:
+    """A `TransformerLM` that scores sentences, in one padded batch of each few."""
+
+    model: TransformerLM
+    dictionary: Dictionary
+    batch_words: int = 4096
+
+    @torch.inference_mode()
+    def sentence_scores(self, sentences: Sequence[Sequence[str]]) -> list[float]:
+        """See `SentenceScorer`; words that the model does not know are `<unk>`."""
+        scores = [0.0] * len(sentences)
+        order = sorted(range(len(sentences)), key=lambda place: len(sentences[place]))
+        while order:
+            widest = len(sentences[order[-1]]) + 1
+            count = max(1, self.batch_words // widest)
+            places, order = order[-count:], order[:-count]
+            for place, score in zip(places, self._batch([sentences[p] for p in places]), strict=True):
+                scores[place] = score
+        return scores
+
+    def _batch(self, sentences: Sequence[Sequence[str]]) -> list[float]:
+        dictionary, device = self.dictionary, next(self.model.parameters()).device
+        rows = [[dictionary.index(word) for word in sentence] for sentence in sentences]
+        width = max(map(len, rows)) + 1
+        tokens = torch.full((len(rows), width), dictionary.pad_index)
+        targets = tokens.clone()
+        for number, row in enumerate(rows):
+            tokens[number, : len(row) + 1] = torch.tensor([self.model.start_index, *row])
+            targets[number, : len(row) + 1] = torch.tensor([*row, dictionary.eos_index])
+        log_probs = self.model(tokens.to(device)).cpu()
+        picked = log_probs.gather(2, targets[..., None])[..., 0].double()
+        totals: list[float] = picked.masked_fill(targets == dictionary.pad_index, 0.0).sum(1).tolist()
+        return totals
+
+
+def rescore(
+    lists: Sequence[Sequence[Hypothesis]], scorer: SentenceScorer, weight: float, word_score: float = 0.0
+) -> list[list[Hypothesis]]:
+    """Ranks n-best lists anew.
+
+    Args:
+        lists: Of each utterance.
+        scorer: A language model.
+        weight: Its scores, in natural logarithms, are added to the hypotheses' with this weight,
+        word_score: and this for each word.
+
+    Returns:
+        The lists with the new scores, the best first.
+    """
+    texts = {one.words: 0.0 for hypotheses in lists for one in hypotheses}
+    texts.update(zip(texts, scorer.sentence_scores(list(texts)), strict=True))
+    return [
+        sorted(
+            (
+                replace(one, score=one.score + weight * texts[one.words] + word_score * len(one.words))
+                for one in hypotheses
+            ),
+            key=lambda one: -one.score,
+        )
+        for hypotheses in lists
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class RescoringDecoder:
+    """A `Decoder` whose lists are ranked anew.
+
+    Attributes:
+        first: Gives lists of many hypotheses.
+        scorer: See `rescore`, as for the others.
+        weight: See there.
+        word_score: See there.
+        nbest: Hypotheses given of each utterance.
+    """
+
+    first: Decoder
+    scorer: SentenceScorer
+    weight: float
+    word_score: float = 0.0
+    nbest: int = 1
+
+    def decode(self, emissions: Emissions) -> list[list[Hypothesis]]:
+        """See `Decoder`."""
+        lists = rescore(self.first.decode(emissions), self.scorer, self.weight, self.word_score)
+        return [hypotheses[: self.nbest] for hypotheses in lists]

@@ -1,0 +1,82 @@
+"""Backends and precisions as the commands offer them."""
+
+import json
+
+import pytest
+import torch
+
+from auricle.cli.backend import open_model
+from auricle.cli.main import main
+from auricle.convert.own import write_model
+from auricle.decode.backend import precision_of
+from auricle.errors import UserError
+from recognisers import tiny_recogniser, write_speech
+
+RECOGNISER = tiny_recogniser()
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    folder = tmp_path / "checkpoint"
+    folder.mkdir()
+    write_model(folder, RECOGNISER.model, RECOGNISER.config, RECOGNISER.dictionary, {"num_updates": 3})
+    return folder
+
+
+def test_bf16_is_the_encoders(checkpoint):
+    loaded = open_model(checkpoint, "cpu", None, "bf16")
+    assert precision_of(loaded.model) == "bf16"
+    assert {p.dtype for p in loaded.model.encoder.parameters()} == {torch.bfloat16}
+    assert loaded.model.proj.weight.dtype == torch.float32
+    assert precision_of(open_model(checkpoint, "cpu").model) == "float32"
+
+
+def test_torch_has_no_int8(checkpoint):
+    with pytest.raises(UserError, match="--backend onnxruntime"):
+        open_model(checkpoint, "cpu", None, "int8")
+
+
+def test_bf16_transcribes(checkpoint, tmp_path, capsys):
+    clip = write_speech(tmp_path / "a.wav", 0.5)
+    assert main(["transcribe", str(clip), "--model", str(checkpoint), "--precision", "bf16"]) == 0
+    assert capsys.readouterr().out.strip()
+
+
+@pytest.mark.slow
+def test_a_checkpoint_is_exported_on_the_way(checkpoint, tmp_path, capsys):
+    pytest.importorskip("onnxscript")
+    clip = write_speech(tmp_path / "a.wav", 0.7)
+    exported = tmp_path / "a.onnx"
+    assert main(["export", str(checkpoint), str(exported)]) == 0
+    assert "float32; against the checkpoint" in capsys.readouterr().out
+    texts = []
+    for words in ([checkpoint], [exported], [checkpoint, "--backend", "onnxruntime"]):
+        assert main(["transcribe", str(clip), "--device", "cpu", "--model", *map(str, words)]) == 0
+        texts.append(capsys.readouterr().out)
+    assert texts[0] == texts[1] == texts[2] != ""
+    assert main(["transcribe", str(clip), "--model", str(exported), "--backend", "torch"]) == 2
+    assert "--backend onnxruntime or openvino" in capsys.readouterr().err
+
+
+def test_export_wants_an_ending(checkpoint, tmp_path, capsys):
+    assert main(["export", str(checkpoint), str(tmp_path / "a.pt")]) == 2
+    assert ".onnx" in capsys.readouterr().err
+
+
+def test_bench_times_every_stage(checkpoint, tmp_path, capsys):
+    clips = [str(write_speech(tmp_path / f"{n}.wav", 0.4 + n, sample_rate=8000)) for n in range(2)]
+    numbers = tmp_path / "numbers.json"
+    words = ["--model", str(checkpoint), "--rounds", "1", "--device", "cpu", "--json", str(numbers)]
+    assert main(["bench", *clips, *words]) == 0
+    table = capsys.readouterr().out
+    found = json.loads(numbers.read_text())
+    assert list(found["stages"]) == ["read", "resample", "model", "front end", "encoder", "head", "decode"]
+    assert all(name in table for name in found["stages"])
+    assert found["audio_seconds"] == pytest.approx(1.8, abs=0.01)
+    assert found["operations"] > 0 and 0 < found["share_of_peak"] < 1
+    assert found["audio_seconds_per_second"] > 0
+
+
+def test_bench_needs_a_model_for_other_backends(capsys):
+    assert main(["bench", "--backend", "openvino"]) == 2
+    assert "--model" in capsys.readouterr().err
