@@ -154,7 +154,8 @@ def _check_adapters(recipe: Recipe, config: ModelConfig) -> None:
         listed = f"task.multi_corpus_keys={','.join(names)}" if names else "task.multi_corpus_keys is not set"
         raise UserError(
             f"model.adp_num={count}, but {listed}: give each corpus a key and an adapter, as in "
-            "task.multi_corpus_keys=en,fr dataset.train_subset='en:train_en,fr:train_fr' model.adp_num=2"
+            "\"task.multi_corpus_keys='en,fr'\" \"dataset.train_subset='en:train_en,fr:train_fr'\" "
+            "model.adp_num=2"
         )
 
 
