@@ -75,7 +75,9 @@ class Dictionary:
                 shown = _shortened(symbol)
                 raise UserError(f"symbol {shown!r} is empty or holds a space: labels are split at spaces")
             if not is_text(symbol):
-                raise UserError(f"symbol {_shortened(symbol)!r} holds half a character, which no file can hold")
+                raise UserError(
+                    f"symbol {_shortened(symbol)!r} holds half a character, which no file can hold"
+                )
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "Dictionary":

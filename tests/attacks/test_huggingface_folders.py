@@ -141,7 +141,9 @@ def test_the_name_of_a_class_cannot_drive_the_terminal(folder: Path) -> None:
     assert "is not supported" in refused(folder)
 
 
-@pytest.mark.parametrize("content", [b'{"a": ' + b"9" * 5000 + b"}", b"[" * 10**6, b"\xff", b"{", b'{"a": 1e5}'])
+@pytest.mark.parametrize(
+    "content", [b'{"a": ' + b"9" * 5000 + b"}", b"[" * 10**6, b"\xff", b"{", b'{"a": 1e5}']
+)
 def test_hostile_vocabularies(folder: Path, content: bytes) -> None:
     (folder / "vocab.json").write_bytes(content)
     refused(folder)
@@ -151,7 +153,12 @@ def test_hostile_vocabularies(folder: Path, content: bytes) -> None:
 @pytest.mark.parametrize("size", [2**21 - 100, 2**24 - 100])
 def test_json_of_millions_of_empty_things(folder: Path, size: int) -> None:
     """Each of two characters takes 64 bytes or more, and six files are held at once."""
-    names = ("added_tokens.json", "tokenizer_config.json", "special_tokens_map.json", "preprocessor_config.json")
+    names = (
+        "added_tokens.json",
+        "tokenizer_config.json",
+        "special_tokens_map.json",
+        "preprocessor_config.json",
+    )
     for name in names:
         (folder / name).write_text('{"a": [' + "{}," * (size // 3) + "{}]}")
     result = subprocess.run(

@@ -182,7 +182,9 @@ def _kind(weights: Weights, config: Mapping[str, Any]) -> Kind:
     if unknown:
         architectures = config.get("architectures")
         named = architectures[0] if isinstance(architectures, list) and architectures else unknown[0]
-        raise UserError(f"{shortened(str(named))} is not supported: only encoders, pre-training models and CTC are")
+        raise UserError(
+            f"{shortened(str(named))} is not supported: only encoders, pre-training models and CTC are"
+        )
     if "lm_head.weight" in weights:
         return "ctc"
     return "pretraining" if "quantizer.codevectors" in weights else "encoder"

@@ -62,7 +62,9 @@ def sight_problem(layers: ConvLayers) -> str | None:
     """Whether strides, which cost a file nothing, would make every clip longer than any memory."""
     if max(receptive_field(layers), hop(layers)) <= MAX_SIGHT_SAMPLES:
         return None
-    return f"a frame that sees more than {MAX_SIGHT_SAMPLES} samples (kernels and strides of the convolutions)"
+    return (
+        f"a frame that sees more than {MAX_SIGHT_SAMPLES} samples (kernels and strides of the convolutions)"
+    )
 
 
 def _encoder_problems(config: EncoderConfig) -> Iterator[str]:
