@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterator
 
 from auricle.models.adapters import ADAPTER_ACTIVATIONS
-from auricle.models.config import EncoderConfig, QuantizerConfig, Wav2Vec2Config
-from auricle.models.conv import ConvLayers, hop, receptive_field
+from auricle.models.config import ConvLayers, EncoderConfig, QuantizerConfig, Wav2Vec2Config
+from auricle.models.conv import hop, receptive_field
 from auricle.models.transformer import ACTIVATIONS
 
 MAX_MULTIPLE = 1_000
