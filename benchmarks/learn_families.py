@@ -11,9 +11,9 @@ many distractors equal the frame and count as beaten, so an accuracy may fall wh
 wav2vec 1.0 and vq-wav2vec are started with fairseq's flat command lines, with an eighth of the published
 channels. vq-wav2vec's differ in what makes 600 updates enough instead of 400,000: the choice among candidates
 (--infonce), and for the Gumbel softmax latent features of half the published width and one layer
-(--vq-depth 1), so that its first scores are large next to the noise. As in the published line, it has no
-diversity loss: even 0.002 times the entries left unused makes all scores equal before anything is predicted,
-and codes are noise from then on.
+(--vq-depth 1), so that its first scores are large next to the noise. Its diversity loss, of which the published
+line has none, keeps more codes in use; ten times as much of it makes all scores equal before anything is
+predicted, and codes are noise from then on.
 """
 
 import argparse
@@ -35,7 +35,7 @@ FLAT = [
     *("--num-workers", "0", "--no-epoch-checkpoints", "--arch", "wav2vec", "--task", "audio_pretraining"),
     *("--min-lr", "1e-06", "--stop-min-lr", "1e-09", "--optimizer", "adam", "--lr-scheduler", "cosine"),
     *("--conv-aggregator-layers", AGGREGATOR),
-    *("--skip-connections-agg", "--residual-scale", "0.5", "--warmup-updates", "50"),
+    *("--skip-connections-agg", "--residual-scale", "0.5"),
     *("--warmup-init-lr", "1e-07", "--criterion", "wav2vec", "--num-negatives", "10"),
     *("--prediction-steps", "12", "--max-sample-size", "24000", "--min-sample-size", "16000"),
     *("--max-tokens", "120000", "--skip-invalid-size-inputs-valid-test", "--seed", "2"),
@@ -45,7 +45,7 @@ QUANTIZED = [
     *("--infonce", "--activation", "gelu", "--offset", "auto", "--vq-groups", "2", "--combine-groups"),
     *("--vq-vars", "64", "--log-keys", '["prob_perplexity","code_perplexity","temp"]'),
 ]
-SMALL = ["--config-name", "small_pretrain", "dataset.max_tokens=240000", "lr_scheduler.warmup_updates=50"]
+SMALL = ["--config-name", "small_pretrain", "dataset.max_tokens=240000"]
 CONFORMER = [
     *SMALL,
     *("model.layer_type=conformer", "model.depthwise_conv_kernel_size=15", "--attn-type", "espnet"),
@@ -57,6 +57,7 @@ FAMILIES = {
     "vq-wav2vec, Gumbel": [
         *(*FLAT, *QUANTIZED, "--lr", "0.001", "--vq-type", "gumbel", "--vq-depth", "1"),
         *("--conv-feature-layers", CONVOLUTIONS.format(256), "--vq-temp", "(2,0.5,0.995)"),
+        *("--loss-weights", "[0.0002]"),
     ],
     "vq-wav2vec, k-means": [
         *(*FLAT, *QUANTIZED, "--lr", "0.001", "--vq-type", "kmeans", "--loss-weights", "[1]"),
@@ -74,6 +75,7 @@ def run(data: Path, folder: Path, words: list[str], updates: int) -> list[dict[s
     command = [
         *(sys.executable, "-m", "auricle.cli.main", "train", str(data), *words),
         *("--save-dir", str(folder), f"optimization.max_update={updates}"),
+        f"lr_scheduler.warmup_updates={updates // 12}",
         *(f"dataset.validate_interval_updates={every}", f"checkpoint.save_interval_updates={every}"),
         *("checkpoint.keep_interval_updates=1", "common.log_interval=20"),
     ]
