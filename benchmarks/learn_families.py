@@ -11,9 +11,9 @@ many distractors equal the frame and count as beaten, so an accuracy may fall wh
 wav2vec 1.0 and vq-wav2vec are started with fairseq's flat command lines, with an eighth of the published
 channels. vq-wav2vec's differ in what makes 600 updates enough instead of 400,000: the choice among candidates
 (--infonce), and for the Gumbel softmax latent features of half the published width and one layer
-(--vq-depth 1), so that its first scores are large next to the noise. Its diversity loss, of which the published
-line has none, keeps more codes in use; ten times as much of it makes all scores equal before anything is
-predicted, and codes are noise from then on.
+(--vq-depth 1), so that its first scores are large next to the noise: of two layers they are nearly equal.
+Its diversity loss, of which the published line has none, keeps more codes in use; with ten times as much of
+it, scores were nearly equal and nothing was predicted after 100 updates.
 """
 
 import argparse
