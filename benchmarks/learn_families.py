@@ -37,12 +37,13 @@ FLAT = [
     *("--conv-aggregator-layers", AGGREGATOR),
     *("--skip-connections-agg", "--residual-scale", "0.5"),
     *("--warmup-init-lr", "1e-07", "--criterion", "wav2vec", "--num-negatives", "10"),
-    *("--prediction-steps", "12", "--max-sample-size", "24000", "--min-sample-size", "16000"),
-    *("--max-tokens", "120000", "--skip-invalid-size-inputs-valid-test", "--seed", "2"),
+    *("--prediction-steps", "12", "--min-sample-size", "16000"),
+    *("--skip-invalid-size-inputs-valid-test", "--seed", "2"),
     *("--required-batch-size-multiple", "1", "--validate-interval", "0"),
 ]
 QUANTIZED = [
     *("--infonce", "--activation", "gelu", "--offset", "auto", "--vq-groups", "2", "--combine-groups"),
+    *("--max-sample-size", "24000", "--max-tokens", "120000"),
     *("--vq-vars", "64", "--log-keys", '["prob_perplexity","code_perplexity","temp"]'),
 ]
 SMALL = ["--config-name", "small_pretrain", "dataset.max_tokens=240000"]
@@ -53,6 +54,7 @@ CONFORMER = [
 FAMILIES = {
     "wav2vec 1.0": [
         *(*FLAT, "--conv-feature-layers", CONVOLUTIONS.format(64), "--log-compression", "--lr", "0.003"),
+        *("--max-sample-size", "48000", "--max-tokens", "240000"),
     ],
     "vq-wav2vec, Gumbel": [
         *(*FLAT, *QUANTIZED, "--lr", "0.001", "--vq-type", "gumbel", "--vq-depth", "1"),
