@@ -215,6 +215,7 @@ def test_hostile_headers(folder: Path, entry: bytes) -> None:
 
 BOMBS: dict[str, Callable[[], dict[str, Any]]] = {
     "strides": lambda: {"conv_feature_layers": "[(4, 10, 5000000), (4, 3, 10000000)]"},
+    "strides behind many channels": lambda: {"conv_feature_layers": "[(1000, 1, 1), (4, 3, 10000)]"},
     "a multiple to pad to": lambda: {"required_seq_len_multiple": 10**7},
     "a multiple to crop to": lambda: {"crop_seq_to_multiple": 10**7},
 }

@@ -21,6 +21,7 @@ from auricle.convert.fairseq_config import (
 from auricle.convert.infer import encoder_options
 from auricle.convert.literals import shortened
 from auricle.convert.loaded import Loaded
+from auricle.convert.pickle_values import MAX_TEXT
 from auricle.convert.storages import DamagedError, StoredTensor, check_sharing
 from auricle.convert.text_config import seq2seq_config_from_fairseq
 from auricle.convert.text_weights import language_model_from_fairseq, roberta_from_fairseq, without_marks
@@ -253,7 +254,7 @@ def _dictionary(content: Mapping[Any, Any]) -> Dictionary | None:
     if not isinstance(pickled, StandIn) or not isinstance(pickled.state, dict):
         return None
     symbols, counts = pickled.state.get("symbols"), pickled.state.get("count")
-    if not isinstance(symbols, list) or not all(isinstance(symbol, str) for symbol in symbols):
+    if not isinstance(symbols, list) or not all(isinstance(s, str) and len(s) <= MAX_TEXT for s in symbols):
         raise UserError("its dictionary holds no symbols")
     if not isinstance(counts, list) or not all(type(count) is int and count in _COUNTS for count in counts):
         raise UserError("its dictionary holds no counts")

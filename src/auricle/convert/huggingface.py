@@ -250,6 +250,8 @@ def _head(weights: Weights, labels: Labels) -> dict[str, Weight]:
     reordered: dict[str, Weight] = {}
     for name, weight in head.items():
         tensor = weight.load()
+        if tensor.is_floating_point():
+            tensor = tensor.float()  # as the network holds it: NEVER is another number in bfloat16
         chosen = tensor[rows.clamp(min=0)]
         chosen[rows == NO_ROW] = NEVER if tensor.dim() == 1 else 0.0
         reordered[name] = TensorWeight(chosen)

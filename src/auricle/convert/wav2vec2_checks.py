@@ -14,6 +14,9 @@ MAX_MULTIPLE = 1_000
 MAX_SIGHT_SAMPLES = 2**16
 """That one frame may see, or be apart from the next: four seconds; those in use see 25 ms."""
 
+MAX_FRAME_NUMBERS = 2**21
+"""Within a convolution, for each frame in the end; those in use take 41,000."""
+
 _ADAPTER_LAYERS = re.compile(r"all|\d{1,4}(:\d{1,4}(:[1-9]\d{0,3})?)?")
 
 
@@ -59,12 +62,15 @@ def _convolution_problems(config: Wav2Vec2Config) -> Iterator[str]:
 
 
 def sight_problem(layers: ConvLayers) -> str | None:
-    """Whether strides, which cost a file nothing, would make every clip longer than any memory."""
-    if max(receptive_field(layers), hop(layers)) <= MAX_SIGHT_SAMPLES:
-        return None
-    return (
-        f"a frame that sees more than {MAX_SIGHT_SAMPLES} samples (kernels and strides of the convolutions)"
-    )
+    """Whether strides, which cost a file nothing, would make a second of sound larger than any memory."""
+    widths = (1, *(channels for channels, _, _ in layers))
+    rests = (layers[index:] for index in range(len(layers) + 1))
+    spans = [max(receptive_field(rest), hop(rest)) for rest in rests]
+    if spans[0] > MAX_SIGHT_SAMPLES:
+        return f"a frame that sees more than {MAX_SIGHT_SAMPLES} samples (strides of the convolutions)"
+    if any(width * span > MAX_FRAME_NUMBERS for width, span in zip(widths, spans, strict=True)):
+        return f"a frame that takes more than {MAX_FRAME_NUMBERS} numbers (strides of the convolutions)"
+    return None
 
 
 def _encoder_problems(config: EncoderConfig) -> Iterator[str]:
