@@ -63,12 +63,14 @@ def everything(folder: Path) -> dict[str, torch.Tensor]:
     return {**auricle.load(last).model.state_dict(), **load_training_state(last).tensors}
 
 
-TIMES = {"wall_seconds", "audio_seconds_per_second", "updates_per_second"}
+TIMES = {"wall_seconds", "audio_seconds_per_second", "updates_per_second", "data_wait_share"}
+OWN = {"padding_share"}
+"""Of the batches of the worker that writes."""
 
 
 def story(folder: Path) -> list[dict[str, Any]]:
     lines = map(json.loads, (folder / "log.jsonl").read_text().splitlines())
-    return [{name: value for name, value in line.items() if name not in TIMES} for line in lines]
+    return [{name: value for name, value in line.items() if name not in TIMES | OWN} for line in lines]
 
 
 OPTIONS = {"max_update": 6, "update_freq": (3,), "validate_interval_updates": 2, "save_interval_updates": 2}
