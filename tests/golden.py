@@ -25,12 +25,13 @@ def golden_folder() -> Path:
     return shared if shared.is_dir() else REPOSITORY / "tests" / "golden_subset"
 
 
-def golden_cases(prefix: str = "", where: Callable[[Meta], bool] | None = None) -> list[Path]:
-    """The folders of the cases whose name starts with `prefix` and whose case.json satisfies `where`.
+def golden_cases(where: Callable[[Meta], bool] | None = None) -> list[Path]:
+    """The folders of the cases whose case.json satisfies `where`.
 
+    Their names say nothing: a new case is picked up by what is in it, whatever it is called.
     An empty list given to `pytest.mark.parametrize` skips the test and says so.
     """
-    folders = sorted(path.parent for path in golden_folder().glob(f"{prefix}*/case.json"))
+    folders = sorted(path.parent for path in golden_folder().glob("*/case.json"))
     return [folder for folder in folders if where is None or where(read_meta(folder))]
 
 

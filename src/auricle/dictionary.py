@@ -16,7 +16,9 @@ from auricle.textfile import read_lines
 SPECIALS = ("<s>", "<pad>", "</s>", "<unk>")
 """The symbols that come first in every dictionary and are in no file."""
 
-_MAX_DIGITS = 18
+MAX_DIGITS = 18
+"""Of a count."""
+
 _UNWRITTEN = (0, 2)
 """`<s>` and `</s>`; fairseq writes a `<pad>` that a model emits."""
 
@@ -72,6 +74,10 @@ class Dictionary:
             if not symbol or " " in symbol or "\n" in symbol:
                 shown = _shortened(symbol)
                 raise UserError(f"symbol {shown!r} is empty or holds a space: labels are split at spaces")
+            if not is_text(symbol):
+                raise UserError(
+                    f"symbol {_shortened(symbol)!r} holds half a character, which no file can hold"
+                )
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "Dictionary":
@@ -89,7 +95,7 @@ class Dictionary:
             # fairseq marks a symbol that may stand twice, such as its own specials, with this flag
             if fields[-1] == "#fairseq:overwrite":
                 raise UserError(f"{path}:{number}: #fairseq:overwrite is not supported: remove the line")
-            if len(fields) != 2 or not fields[1].isdecimal() or len(fields[1]) > _MAX_DIGITS:
+            if len(fields) != 2 or not fields[1].isdecimal() or len(fields[1]) > MAX_DIGITS:
                 raise UserError(f"{path}:{number}: expected 'symbol count', got {_shortened(line)!r}")
             symbols.append(fields[0])
             counts.append(int(fields[1]))
@@ -201,6 +207,11 @@ class Dictionary:
         """Write numbers as symbols separated by spaces, leaving out `<s>` and `</s>`, as fairseq does."""
         numbers = tokens.tolist() if isinstance(tokens, Tensor) else tokens
         return " ".join(self.symbols[number] for number in numbers if number not in _UNWRITTEN)
+
+
+def is_text(symbol: str) -> bool:
+    """Whether a symbol can be written in UTF-8: one of a pickle or of JSON may hold half a surrogate pair."""
+    return not any("\ud800" <= character <= "\udfff" for character in symbol)
 
 
 def letters_to_words(text: str) -> str:

@@ -336,7 +336,7 @@ MISTAKES: dict[str, Mistake] = {
     # --- others
     "two data folders": ("TUNE data", nothing, "not corpus and data", "write options as key=value"),
     "device": ("TRANSCRIBE recogniser --device abacus", nothing, "--device abacus", "try --device cpu"),
-    "decoder": ("EVALUATE recogniser --w2l-decoder kenlm", nothing, "'kenlm'", "use --w2l-decoder viterbi"),
+    "decoder": ("EVALUATE recogniser --w2l-decoder kenlmm", nothing, "'kenlmm'", "viterbi, kenlm"),
     "metric": (
         *("TUNE checkpoint.best_checkpoint_metric=werr", nothing),
         *("best_checkpoint_metric=werr is not among", "cer, loss, uer, wer"),

@@ -98,7 +98,6 @@ def test_fairseqs_checkpoints_transcribe(model: Path) -> None:
         ("transcribe CLIP --model CLIP", "is not a checkpoint"),
         ("transcribe CLIP", "--model"),
         ("evaluate . --model MODEL", "test.tsv"),
-        ("evaluate . --model MODEL --w2l-decoder kenlm", "not available in this version"),
     ],
 )
 def test_a_users_mistake_takes_one_line(

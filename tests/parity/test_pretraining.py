@@ -24,7 +24,6 @@ from recorded import (
     corpus_key,
     kinds,
     load_recorded,
-    or_skip,
     recorded_draws,
 )
 
@@ -61,9 +60,7 @@ class Pass:
         self.prefix = prefix
         self.temperature = self.scalar("temp")
         weights = tuple(self.scalar("loss_weights"))
-        self.objective = or_skip(
-            lambda: PretrainingObjective(self.model, Given(self.draws()), weights), case.name
-        )
+        self.objective = PretrainingObjective(self.model, Given(self.draws()), weights)
 
     def draws(self) -> PretrainingDraws:
         return recorded_draws(

@@ -6,14 +6,13 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from auricle.convert.keys import SEQ2SEQ_STATE_PREFIXES
 from auricle.decode.seq2seq import SearchOptions, search
 from auricle.dictionary import Dictionary
 from auricle.losses import cross_entropy
 from auricle.models.seq2seq import Wav2Vec2Seq2Seq
 from auricle.train.seq2seq import previous_and_targets
 from golden import golden_cases, load_case, scalar
-from recorded import ACTIVATIONS, GRAD_NORMS, LOSSES, load_recorded, valid_lengths
+from recorded import ACTIVATIONS, LOSSES, assert_grad_norms, load_recorded, valid_lengths
 
 CASES = golden_cases(where=lambda meta: {"prev_output_tokens", "encoder_out"} <= meta["arrays"].keys())
 each_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -71,16 +70,7 @@ def test_losses_and_gradients(case: Path, mode: str) -> None:
     assert int(loss.denominator) == scalar(meta, f"{mode}.sample_size")
     if mode == "train":
         loss.total.backward()  # type: ignore[no-untyped-call]
-        norms = {name: float(p.grad.norm()) for name, p in model.named_parameters() if p.grad is not None}
-        recorded = {own_name(name): norm for name, norm in scalar(meta, "train.grad_norms").items()}
-        assert norms.keys() - {name for name, norm in norms.items() if norm == 0} <= recorded.keys()
-        for name, norm in recorded.items():
-            assert norms.get(name, 0.0) == pytest.approx(norm, **GRAD_NORMS, abs=1e-6)
-
-
-def own_name(name: str) -> str:
-    theirs = next(prefix for prefix in SEQ2SEQ_STATE_PREFIXES if name.startswith(prefix))
-    return SEQ2SEQ_STATE_PREFIXES[theirs] + name.removeprefix(theirs)
+        assert_grad_norms(model, scalar(meta, "train.grad_norms"))
 
 
 @each_case

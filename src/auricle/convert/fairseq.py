@@ -21,19 +21,18 @@ from auricle.convert.fairseq_config import (
 from auricle.convert.infer import encoder_options
 from auricle.convert.literals import shortened
 from auricle.convert.loaded import Loaded
-from auricle.convert.storages import DamagedError, StoredTensor
+from auricle.convert.pickle_values import MAX_TEXT
+from auricle.convert.storages import DamagedError, StoredTensor, check_sharing
 from auricle.convert.text_config import seq2seq_config_from_fairseq
 from auricle.convert.text_weights import language_model_from_fairseq, roberta_from_fairseq, without_marks
 from auricle.convert.torch_file import read
 from auricle.convert.unpickle import StandIn
 from auricle.convert.weights import model_with_weights, with_reference_padding
-from auricle.dictionary import SPECIALS, Dictionary
+from auricle.dictionary import MAX_DIGITS, SPECIALS, Dictionary
 from auricle.errors import UserError
 from auricle.models.config import ModelConfig, Wav2Vec2Config
 
-MAX_SHARING = 2
-"""How many times over the file's size its tensors may take in memory: some stand in it under two names."""
-
+_COUNTS = range(10**MAX_DIGITS)
 _MAX_WRAPPERS = 8
 _SEQ2SEQ_ENCODER = "encoder.w2v_model."
 
@@ -191,9 +190,7 @@ def _weights(state: Mapping[Any, Any]) -> Weights:
         if not isinstance(name, str) or not isinstance(tensor, StoredTensor):
             raise UserError("its model is no table of named tensors")
         weights[name] = tensor
-    sources = {tensor.storage.source for tensor in weights.values()}
-    if sum(tensor.num_bytes for tensor in weights.values()) > MAX_SHARING * sum(s.num_bytes for s in sources):
-        raise UserError("its tensors share numbers to take more memory than the file can account for")
+    check_sharing(weights.values())
     return weights
 
 
@@ -257,9 +254,9 @@ def _dictionary(content: Mapping[Any, Any]) -> Dictionary | None:
     if not isinstance(pickled, StandIn) or not isinstance(pickled.state, dict):
         return None
     symbols, counts = pickled.state.get("symbols"), pickled.state.get("count")
-    if not isinstance(symbols, list) or not all(isinstance(symbol, str) for symbol in symbols):
+    if not isinstance(symbols, list) or not all(isinstance(s, str) and len(s) <= MAX_TEXT for s in symbols):
         raise UserError("its dictionary holds no symbols")
-    if not isinstance(counts, list) or not all(type(count) is int for count in counts):
+    if not isinstance(counts, list) or not all(type(count) is int and count in _COUNTS for count in counts):
         raise UserError("its dictionary holds no counts")
     if tuple(symbols[: len(SPECIALS)]) != SPECIALS or len(counts) != len(symbols):
         raise UserError(f"its dictionary does not begin with {' '.join(SPECIALS)}, or lacks counts")

@@ -24,6 +24,7 @@ from auricle.convert.huggingface_config import (
 from auricle.convert.huggingface_files import PREPROCESSOR_FILE, read_json_files, weight_files
 from auricle.convert.huggingface_names import NameTable, encoder_names
 from auricle.convert.huggingface_vocabulary import DICTIONARY_FILE, NO_ROW, Labels, read_labels
+from auricle.convert.literals import shortened
 from auricle.convert.loaded import Loaded
 from auricle.convert.own import CONFIG_FILE, config_of
 from auricle.convert.storages import DamagedError
@@ -181,7 +182,9 @@ def _kind(weights: Weights, config: Mapping[str, Any]) -> Kind:
     if unknown:
         architectures = config.get("architectures")
         named = architectures[0] if isinstance(architectures, list) and architectures else unknown[0]
-        raise UserError(f"{str(named)[:60]} is not supported: only encoders, pre-training models and CTC are")
+        raise UserError(
+            f"{shortened(str(named))} is not supported: only encoders, pre-training models and CTC are"
+        )
     if "lm_head.weight" in weights:
         return "ctc"
     return "pretraining" if "quantizer.codevectors" in weights else "encoder"
@@ -247,6 +250,8 @@ def _head(weights: Weights, labels: Labels) -> dict[str, Weight]:
     reordered: dict[str, Weight] = {}
     for name, weight in head.items():
         tensor = weight.load()
+        if tensor.is_floating_point():
+            tensor = tensor.float()  # as the network holds it: NEVER is another number in bfloat16
         chosen = tensor[rows.clamp(min=0)]
         chosen[rows == NO_ROW] = NEVER if tensor.dim() == 1 else 0.0
         reordered[name] = TensorWeight(chosen)

@@ -9,7 +9,7 @@ from auricle.convert.huggingface_vocabulary import ADDED_FILE, SPECIALS_FILE, TO
 from auricle.convert.literals import shortened
 from auricle.convert.own import CONFIG_FILE, WEIGHTS_FILE
 from auricle.convert.safetensors_file import read_safetensors
-from auricle.convert.storages import StoredTensor
+from auricle.convert.storages import StoredTensor, check_sharing
 from auricle.convert.torch_file import read
 from auricle.convert.weights import Weight
 from auricle.errors import UserError
@@ -17,8 +17,9 @@ from auricle.errors import UserError
 TORCH_FILE = "pytorch_model.bin"
 PREPROCESSOR_FILE = "preprocessor_config.json"
 
-MAX_JSON_BYTES = 16 * 2**20
-"""Of a file; the largest vocabularies have some hundred kilobytes."""
+MAX_JSON_BYTES = 2 * 2**20
+"""Of a file, of which up to six are held at once, each in some 30 times its size; the largest vocabularies
+have some hundred kilobytes."""
 
 MAX_SHARDS = 1_000
 """Of a model's weights; the largest models in use have some five."""
@@ -78,12 +79,13 @@ def _weights(path: Path) -> dict[str, Weight]:
     content = read(path)
     if not isinstance(content, dict):
         raise UserError(f"{path} holds no table of named tensors: download it again")
-    weights: dict[str, Weight] = {}
+    weights: dict[str, StoredTensor] = {}
     for name, tensor in content.items():
         if not isinstance(name, str) or not isinstance(tensor, StoredTensor):
             raise UserError(f"{path} holds no table of named tensors: download it again")
         weights[name] = tensor
-    return weights
+    check_sharing(weights.values())
+    return dict(weights)
 
 
 def _shards(index: Path) -> list[str]:

@@ -8,11 +8,12 @@ output layer are put into our order; where each was is remembered, so that writi
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 from auricle.convert import huggingface_keys as keys
 from auricle.convert.literals import shortened
-from auricle.dictionary import SPECIALS, WORD_END, Dictionary
+from auricle.dictionary import SPECIALS, WORD_END, Dictionary, is_text
 from auricle.errors import UserError
 
 VOCABULARY_FILE = "vocab.json"
@@ -144,7 +145,8 @@ def _own_names(symbols: Sequence[str | None], rows: Sequence[int], delimiter: ob
     for symbol, row in zip(symbols, rows, strict=True):
         if symbol == delimiter and WORD_END not in taken:
             symbol = WORD_END
-        if not symbol or symbol in SPECIALS or " " in symbol or "\n" in symbol:
-            symbol = f"<label{row}>"
+        if not symbol or symbol in SPECIALS or " " in symbol or "\n" in symbol or not is_text(symbol):
+            free = (f"<label{row}{'_' * length}>" for length in count())
+            symbol = next(name for name in free if name not in taken)
         names.append(symbol)
     return names

@@ -132,7 +132,7 @@ def _nearest(path: Path) -> str:
     while not parent.is_dir() and parent != parent.parent:
         path, parent = parent, parent.parent
     try:
-        names = os.listdir(parent)
+        names = [name for name in os.listdir(parent) if name != path.name]  # a link to nothing is no help
     except OSError:
         return ""
     similar = difflib.get_close_matches(path.name, names, n=1)

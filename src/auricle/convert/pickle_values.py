@@ -15,6 +15,9 @@ from auricle.convert.storages import STORAGE_DTYPES, DamagedError, StoredTensor
 MAX_KEY = 2**60
 """Of a whole number as a key: below it no two have the same hash, so that none can be picked to collide."""
 
+MAX_TEXT = 4_096
+"""Characters of a key or of a name: text of megabytes, compared a million times, would take hours."""
+
 # These packages' classes of options are many: all their names are on the list.
 _PACKAGES = ("fairseq", "omegaconf")
 
@@ -72,6 +75,8 @@ def allowed(module: str, name: str) -> Global:
     Raises:
         RefusedError: It is not.
     """
+    if len(module) + len(name) > MAX_TEXT:
+        raise RefusedError(f"asks for {shortened(module)}, a name longer than any")
     module = _RENAMED_MODULES.get(module, module)
     found = Global(module, _RENAMED_BUILTINS.get(name, name) if module == "builtins" else name)
     if module.split(".")[0] in _PACKAGES or str(found) in _ALLOWED:
@@ -96,7 +101,11 @@ def made(target: object, args: object) -> Any:
 
 def key_of(value: Any) -> Any:
     """`value` as a key, if it is of a type whose hash nobody can steer."""
-    if value is None or isinstance(value, str | bytes | Global | StandIn):
+    if value is None or isinstance(value, Global | StandIn):
+        return value
+    if isinstance(value, str | bytes):
+        if len(value) > MAX_TEXT:
+            raise DamagedError("a key longer than any")
         return value
     if isinstance(value, int) and abs(value) < MAX_KEY:
         return value

@@ -10,7 +10,7 @@ import math
 import os
 import struct
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -26,6 +26,9 @@ MAX_MEMBERS = 40_000
 
 MAX_DIRECTORY_BYTES = 4 * 2**20
 """Of a zip archive's table of contents: 40,000 members."""
+
+MAX_SHARING = 2
+"""How many times over the file's size its tensors may take in memory: some stand in it under two names."""
 
 STORAGE_DTYPES = {
     "DoubleStorage": torch.float64,
@@ -183,6 +186,18 @@ class StoredTensor:
         # A bool is a byte of 0 or 1; any other would make torch's behaviour undefined.
         flat = raw.ne(0) if dtype is torch.bool else raw.view(dtype)
         return flat.as_strided(self.shape, self.strides).contiguous()
+
+
+def check_sharing(tensors: Collection[StoredTensor]) -> None:
+    """Refuse tensors that are the same few numbers over and over: a small file could fill any memory.
+
+    Raises:
+        DamagedError: They take more room than their files can account for.
+    """
+    sources = {tensor.storage.source for tensor in tensors}
+    held = sum(source.num_bytes for source in sources)
+    if sum(tensor.num_bytes for tensor in tensors) > MAX_SHARING * held:
+        raise DamagedError("its tensors share numbers to take more memory than the file can account for")
 
 
 def _counts(values: object) -> tuple[int, ...]:

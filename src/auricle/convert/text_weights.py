@@ -32,9 +32,7 @@ def language_model_from_fairseq(
     """
     ends_with_norm = _ends_with_norm(weights)
     weights = _with_names_of_today(weights, _LANGUAGE_MODEL_PREFIXES)
-    bands = [
-        name for name in weights if re.fullmatch(r"decoder\.embed_tokens\.embeddings\.\d+\.0\.weight", name)
-    ]
+    bands = [name for name in weights if _BAND.fullmatch(name)]
     tables = bands or ["decoder.embed_tokens.weight"]
     num_symbols = sum(_shape(weights, name)[0] for name in tables)
     config = language_model_config_from_fairseq(options, num_symbols)

@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 
 import torch
 
+from auricle.convert.pickle_values import MAX_TEXT
 from auricle.convert.storages import DamagedError, Member, Source, Storage, zip_members
 from auricle.convert.unpickle import RefusedError, unpickle
 from auricle.errors import UserError
@@ -92,7 +93,7 @@ def _read_zip(file: BinaryIO, source: Source) -> Any:
 def _prefix(names: Iterable[str]) -> str:
     """The name of the folder that everything in the archive is in."""
     prefixes = [name.removesuffix("data.pkl") for name in names if name.endswith("/data.pkl")]
-    if len(prefixes) != 1:
+    if len(prefixes) != 1 or len(prefixes[0]) > MAX_TEXT:
         raise NotACheckpointError("it is a zip archive of another kind")
     return prefixes[0]
 
@@ -138,7 +139,7 @@ def _check_legacy_head(stream: BinaryIO) -> None:
 
 def _place_storages(keys: object, storages: dict[str, Storage], file: BinaryIO, position: int) -> None:
     """Find where each storage begins: they follow in the order of `keys`, each after its length."""
-    if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
+    if not isinstance(keys, list) or not all(isinstance(key, str) and len(key) <= MAX_TEXT for key in keys):
         raise DamagedError("it has no list of its storages")
     if sorted(keys) != sorted(storages):
         raise DamagedError("its list of storages is of another file")

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, BinaryIO
 
 from auricle.convert.pickle_values import (
+    MAX_TEXT,
     Global,
     RefusedError,
     StandIn,
@@ -216,7 +217,7 @@ class _Machine:
             identity = identity[:5]
         match identity:
             case ("storage", Global(name=kind), str(key), _, int(count)) if self.find_storage is not None:
-                if kind not in STORAGE_DTYPES or not 0 <= count < MAX_STORAGE:
+                if kind not in STORAGE_DTYPES or not 0 <= count < MAX_STORAGE or len(key) > MAX_TEXT:
                     raise DamagedError("a storage of an unknown type or an impossible size")
                 self.stack.append(self.find_storage(STORAGE_DTYPES[kind], key, count))
             case _:

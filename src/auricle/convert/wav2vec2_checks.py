@@ -4,8 +4,18 @@ import re
 from collections.abc import Iterator
 
 from auricle.models.adapters import ADAPTER_ACTIVATIONS
-from auricle.models.config import EncoderConfig, QuantizerConfig, Wav2Vec2Config
+from auricle.models.config import ConvLayers, EncoderConfig, QuantizerConfig, Wav2Vec2Config
+from auricle.models.conv import hop, receptive_field
 from auricle.models.transformer import ACTIVATIONS
+
+MAX_MULTIPLE = 1_000
+"""Of frames, to which a clip is padded or cropped; those in use are below ten."""
+
+MAX_SIGHT_SAMPLES = 2**16
+"""That one frame may see, or be apart from the next: four seconds; those in use see 25 ms."""
+
+MAX_FRAME_NUMBERS = 2**21
+"""Within a convolution, for each frame in the end; those in use take 41,000."""
 
 _ADAPTER_LAYERS = re.compile(r"all|\d{1,4}(:\d{1,4}(:[1-9]\d{0,3})?)?")
 
@@ -37,14 +47,30 @@ def _convolution_problems(config: Wav2Vec2Config) -> Iterator[str]:
         yield "no convolution"
     if any(min(layer) < 1 for layer in config.conv_layers):
         yield "a convolution whose channels, kernel or stride are 0"
+    elif problem := sight_problem(config.conv_layers):
+        yield problem
     if not all(0.0 <= rate <= 1.0 for rate in (config.dropout_input, config.dropout_features)):
         yield "an input or feature dropout outside 0 to 1"
-    if min(config.crop_seq_to_multiple, config.encoder.required_seq_len_multiple) < 1:
-        yield "frames in multiples of 0 (crop_seq_to_multiple, required_seq_len_multiple)"
+    multiples = (config.crop_seq_to_multiple, config.encoder.required_seq_len_multiple)
+    if not 1 <= min(multiples) <= max(multiples) <= MAX_MULTIPLE:
+        named = "crop_seq_to_multiple, required_seq_len_multiple"
+        yield f"frames in multiples of 0 or of more than {MAX_MULTIPLE} ({named})"
     if config.logit_temp <= 0:
         yield f"a temperature of {config.logit_temp} (logit_temp)"
     if config.sample_rate < 1:
         yield "a sample rate of 0"
+
+
+def sight_problem(layers: ConvLayers) -> str | None:
+    """Whether strides, which cost a file nothing, would make a second of sound larger than any memory."""
+    widths = (1, *(channels for channels, _, _ in layers))
+    rests = (layers[index:] for index in range(len(layers) + 1))
+    spans = [max(receptive_field(rest), hop(rest)) for rest in rests]
+    if spans[0] > MAX_SIGHT_SAMPLES:
+        return f"a frame that sees more than {MAX_SIGHT_SAMPLES} samples (strides of the convolutions)"
+    if any(width * span > MAX_FRAME_NUMBERS for width, span in zip(widths, spans, strict=True)):
+        return f"a frame that takes more than {MAX_FRAME_NUMBERS} numbers (strides of the convolutions)"
+    return None
 
 
 def _encoder_problems(config: EncoderConfig) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from auricle.convert.wav2vec2_checks import sight_problem
 from auricle.models.wav2vec_config import AggregatorConfig, CodebooksConfig, ConvLayers, Wav2VecConfig
 
 
@@ -10,6 +11,8 @@ def wav2vec_problems(config: Wav2VecConfig) -> Iterator[str]:
     yield from _layer_problems(config.conv_layers, "convolution")
     if not config.conv_layers:
         return
+    if problem := sight_problem(config.conv_layers):
+        yield problem
     width = config.conv_layers[-1][0]
     yield from _aggregator_problems(config.aggregator, width, projected=config.project_features != "none")
     if config.quantizer.kind != "none":

@@ -9,7 +9,7 @@ import torch
 from omegaconf import OmegaConf
 
 import forged
-from auricle.convert import fairseq
+from auricle.convert import storages
 from auricle.convert.fairseq import read_fairseq
 from auricle.convert.storages import Source
 from auricle.dictionary import Dictionary
@@ -190,6 +190,8 @@ RECOGNISER = forged.ctc_checkpoint()
         (with_dictionary(symbols=None), "its dictionary holds no symbols"),
         (with_dictionary(symbols=[1] * 8), "its dictionary holds no symbols"),
         (with_dictionary(count=["1"] * 8), "its dictionary holds no counts"),
+        (with_dictionary(count=[-1] * 8), "its dictionary holds no counts"),
+        (with_dictionary(count=[2**200] * 8), "its dictionary holds no counts"),
         (with_dictionary(count=[1]), "lacks counts"),
         (with_dictionary(symbols=list("abcdefgh")), "does not begin with <s> <pad> </s> <unk>"),
     ],
@@ -215,6 +217,6 @@ def test_tensors_that_share_numbers_take_no_more_than_twice_the_file(
     content = {**PRETRAINING, "model": {f"w{i}": shared for i in range(4)}}
     with pytest.raises(UserError, match="share numbers"):
         read_fairseq(forged.save(content, tmp_path / "x.pt"))
-    monkeypatch.setattr(fairseq, "MAX_SHARING", 5)
+    monkeypatch.setattr(storages, "MAX_SHARING", 5)
     with pytest.raises(UserError, match="weights are missing"):
         read_fairseq(tmp_path / "x.pt")

@@ -150,7 +150,7 @@ def shards(folder: Path, index: object) -> None:
         (lambda f: put(f, "wav2vec2.extra", torch.zeros(1)), "no use for some.*'encoder.extra'"),
         (
             lambda f: put(f, "classifier.bias", torch.zeros(1)),
-            "Wav2Vec2ForCTC is not supported: only encoders",
+            "'Wav2Vec2ForCTC' is not supported: only encoders",
         ),
         (lambda f: put(f, "lm_head.weight", torch.zeros(8)), "lm_head.weight is no output layer"),
         (lambda f: put(f, "lm_head.weight", torch.zeros(9, 8)), r"proj.bias is of shape \(8,\)"),
