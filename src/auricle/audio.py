@@ -158,6 +158,21 @@ def resample(waveform: Waveform, sample_rate: int) -> Waveform:
     return Waveform(torch.from_numpy(samples), sample_rate)
 
 
+def at_speed(samples: Tensor, speed: float) -> Tensor:
+    """Play a waveform faster or slower, as a tape would: pitch and formants move with it.
+
+    Ko et al. 2015, "Audio Augmentation for Speech Recognition". Resampled by soxr, high quality.
+
+    Args:
+        samples: [T] float32.
+        speed: 1.1 gives T / 1.1 samples, 10 % higher.
+
+    Returns:
+        [T / speed] float32.
+    """
+    return torch.from_numpy(_resampled(samples.numpy(), speed, 1.0))
+
+
 def info(source: Source) -> AudioInfo:
     """Read a header only.
 
@@ -262,7 +277,7 @@ def _check_length(sound: Sound, name: str) -> None:
         raise AudioError(f"{name}: its header does not say how long it is: encode it again")
 
 
-def _resampled(samples: NDArray[np.float32], file_rate: int, sample_rate: int) -> NDArray[np.float32]:
+def _resampled(samples: NDArray[np.float32], file_rate: float, sample_rate: float) -> NDArray[np.float32]:
     import soxr
 
     resampled: NDArray[np.float32] = soxr.resample(samples, file_rate, sample_rate, quality="HQ")

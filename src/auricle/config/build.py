@@ -142,7 +142,10 @@ def _loader(
     if isinstance(task, TextKeys):
         assert dictionary is not None
         return text_loader(recipe, model, dictionary, subset, train=train)
-    parts = [(number, _dataset(recipe, model, dictionary, name)) for number, name in parts_of(task, subset)]
+    parts = [
+        (number, _dataset(recipe, model, dictionary, name, train=train))
+        for number, name in parts_of(task, subset)
+    ]
     weights = weights_of(task, parts) if train else None
     return BatchLoader(
         SeveralCorpora(parts, weights) if corpus_names(task) else parts[0][1],
@@ -157,7 +160,9 @@ def _loader(
     )
 
 
-def _dataset(recipe: Recipe, model: Model, dictionary: Dictionary | None, name: str) -> SpeechDataset:
+def _dataset(
+    recipe: Recipe, model: Model, dictionary: Dictionary | None, name: str, *, train: bool
+) -> SpeechDataset:
     """The utterances of one manifest."""
     task, folder = recipe.task, _data(recipe)
     assert not isinstance(task, TextKeys)
@@ -174,6 +179,7 @@ def _dataset(recipe: Recipe, model: Model, dictionary: Dictionary | None, name: 
         max_sample_size=task.max_sample_size,
         num_frames=encoder.num_frames,
         labels_need_frames=isinstance(model, Wav2Vec2CTC),
+        speed_perturbation=task.speed_perturbation if train else 0.0,
     )
 
 

@@ -321,6 +321,9 @@ def _check_counts(recipe: Recipe) -> None:
     ):
         if value < least:
             raise UserError(f"{name}: expected {least} or more, got {value}")
+    speeds = getattr(recipe.task, "speed_perturbation", 0.0)
+    if not 0 <= speeds <= 0.5:
+        raise UserError(f"task.speed_perturbation: expected a share from 0 to 0.5, got {speeds:g}")
 
 
 def recipe_yaml(recipe: Recipe) -> str:

@@ -27,6 +27,11 @@ class AudioKeys:
     )
     max_sample_size: int | None = key(None, "Unlabelled clips are cropped to this many samples.")
     min_sample_size: int | None = key(None, "Clips of fewer samples are left out.")
+    speed_perturbation: float = key(
+        0.0,
+        "Training hears every utterance up to this share faster or slower, drawn anew each epoch. "
+        "Batches grow by as much beyond dataset.max_tokens.",
+    )
     num_batch_buckets: int = inert(0, "Sizes that batches are padded to on a TPU.")
     tpu: bool = inert_link("common.tpu", "Batches of fixed shapes.")
     text_compression_level: str = inert("none", "How labels are held in memory.")

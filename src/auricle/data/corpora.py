@@ -78,8 +78,12 @@ class SeveralCorpora:
     def __getitem__(self, index: int) -> Utterance | SetAside:
         """Read one utterance, as `SpeechDataset` does."""
         part, number = self._place(index)
-        item = self._parts[part][number]
-        return replace(item, id=index) if isinstance(item, Utterance) else item
+        return _numbered(self._parts[part][number], index)
+
+    def heard(self, index: int, rng: np.random.Generator) -> Utterance | SetAside:
+        """Read one utterance as an epoch hears it, as `SpeechDataset` does."""
+        part, number = self._place(index)
+        return _numbered(self._parts[part].heard(number, rng), index)
 
     def name(self, index: int) -> str:
         """Which utterance that is."""
@@ -95,3 +99,7 @@ class SeveralCorpora:
         number = int(self._numbers[index])
         part = int(np.searchsorted(self._starts, number, side="right")) - 1
         return part, number - int(self._starts[part])
+
+
+def _numbered(item: Utterance | SetAside, index: int) -> Utterance | SetAside:
+    return replace(item, id=index) if isinstance(item, Utterance) else item

@@ -46,6 +46,7 @@ class SpeechDataset:
         max_sample_size: int | None = None,
         num_frames: NumFrames | None = None,
         labels_need_frames: bool = True,
+        speed_perturbation: float = 0.0,
     ) -> None:
         """Choose the usable utterances.
 
@@ -60,6 +61,8 @@ class SpeechDataset:
             num_frames: The model's. With it, utterances that give no frame are set aside,
             labels_need_frames: and those that give fewer than CTC needs for their labels: one a symbol, and
                 one between two equal ones.
+            speed_perturbation: An epoch hears each utterance up to this share faster or slower (`heard`).
+                Sizes stay those of the manifest.
 
         Raises:
             UserError: A label holds a symbol that the dictionary lacks, or the counts differ.
@@ -73,6 +76,7 @@ class SpeechDataset:
         self._manifest = manifest
         self._dictionary = dictionary
         self._normalize = normalize
+        self._speed_perturbation = speed_perturbation
         if labels is not None and dictionary is not None:
             _check_symbols(manifest, labels, dictionary)
         sizes = np.array(sample_counts(manifest, sample_rate), dtype=np.int64)
@@ -105,6 +109,17 @@ class SpeechDataset:
 
     def __getitem__(self, index: int) -> Utterance | SetAside:
         """Read one utterance; one that cannot be used is a value, not an exception."""
+        return self._read(index, speed=1.0)
+
+    def heard(self, index: int, rng: np.random.Generator) -> Utterance | SetAside:
+        """Read one utterance as an epoch hears it, at a speed drawn from `rng`.
+
+        One that would become too short for its labels keeps its speed.
+        """
+        limit = self._speed_perturbation
+        return self._read(index, speed=rng.uniform(1 - limit, 1 + limit) if limit > 0 else 1.0)
+
+    def _read(self, index: int, speed: float) -> Utterance | SetAside:
         entry = self.entries[index]
         path = self._manifest.full_path(entry)
         try:
@@ -115,6 +130,9 @@ class SpeechDataset:
         reason = _reason(len(samples), self._needs[index], None)
         if reason is not None:
             return SetAside(entry.path, reason)
+        if speed != 1.0:
+            played = audio.at_speed(samples, speed)
+            samples = played if _reason(len(played), self._needs[index], None) is None else samples
         if self._normalize:
             samples = audio.normalize(samples)
         return Utterance(index, samples, self._targets(index))

@@ -24,6 +24,10 @@ from auricle.errors import UserError
 _AHEAD = 2
 """Batches read before they are asked for, by each worker."""
 
+_CROP, _SPEED = 1, 3
+"""Keep these draws apart from each other, from the masks, whose generator is (seed, epoch, utterance), and
+from the mixing of corpora (2)."""
+
 _Key = tuple[int, Indices]
 """(epoch, utterance numbers): all that a worker needs to make a batch."""
 
@@ -59,6 +63,9 @@ class Samples(Protocol[B_co]):
 
     def __getitem__(self, index: int) -> Any:
         """Read one."""
+
+    def heard(self, index: int, rng: np.random.Generator) -> Any:
+        """Read one as an epoch has it, varied by `rng`, which is the same whenever the epoch is read."""
 
     def name(self, index: int) -> str:
         """What to call one in messages."""
@@ -234,10 +241,12 @@ class _BatchReader(Dataset[B]):
         epoch, indices = key
 
         def crop_start(index: int, surplus: int) -> int:
-            # the last number keeps it apart from the masks, whose generator is (seed, epoch, utterance)
-            return int(np.random.default_rng((self._seed, epoch, index, 1)).integers(surplus + 1))
+            return int(np.random.default_rng((self._seed, epoch, index, _CROP)).integers(surplus + 1))
 
-        items = [self._dataset[index] for index in indices]
+        items = [
+            self._dataset.heard(index, np.random.default_rng((self._seed, epoch, index, _SPEED)))
+            for index in indices
+        ]
         return self._dataset.collate(items, pad=self._pad, crop_start=crop_start)
 
 

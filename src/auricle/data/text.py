@@ -155,6 +155,10 @@ class TextDataset:
             before = int(self._symbols[start - 1]) if start > 0 else Dictionary.eos_index
         return index, np.concatenate([[before], self._symbols[start:end]]).astype(np.int64)
 
+    def heard(self, index: int, rng: np.random.Generator) -> tuple[int, NDArray[np.int64]]:
+        """A sample as an epoch has it: text is not varied."""
+        return self[index]
+
     def name(self, index: int) -> str:
         """Where in the file a sample begins."""
         return f"{self.source.name}:{self._lines[index]}"

@@ -125,6 +125,8 @@ MISTAKES = {
     "common.seed=${no.such.key}": "an interpolation of the recipe cannot be resolved",
     "common.seed=${task.seed}": "an interpolation of the recipe cannot be resolved",
     "task.data=???": r"the recipe leaves task.data open: add task.data=\.\.\.",
+    "task.speed_perturbation=15": r"task.speed_perturbation: expected a share from 0 to 0.5, got 15",
+    "common.seed=-1": r"common.seed: expected 0 or more, got -1",
     "model=7": r"name a key of the group, such as model._name=",
 }
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from auricle.data.corpora import SeveralCorpora
@@ -60,3 +61,14 @@ def test_a_copy_is_an_utterance_of_its_own_with_the_label_and_key_of_what_it_cop
         assert joined.sizes[index] == parts[1].sizes[1] and joined.name(index) == parts[1].name(1)
     batch = joined.collate([joined[0], joined[5], joined[9]], pad=True, crop_start=lambda *_: 0)
     assert batch.corpus_keys is not None and batch.corpus_keys.tolist() == [5, 2, 2]
+
+
+def test_an_epoch_varies_the_utterances_of_the_parts(tmp_path: Path) -> None:
+    manifest = read_manifest(write_corpus(tmp_path / "one", num_utterances=2) / "train.tsv")
+    plain, varied = SpeechDataset(manifest), SpeechDataset(manifest, speed_perturbation=0.2)
+    joined = SeveralCorpora([(5, plain), (2, varied)])
+    rng = np.random.default_rng
+    for index, part in ((1, plain), (3, varied)):
+        ours, theirs = joined.heard(index, rng(7)), part.heard(1, rng(7))
+        assert ours.id == index and torch.equal(ours.samples, theirs.samples)  # type: ignore[union-attr]
+    assert len(joined.heard(3, rng(7)).samples) != len(joined.heard(1, rng(7)).samples)  # type: ignore[union-attr]

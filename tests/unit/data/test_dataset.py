@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -121,3 +122,33 @@ def test_sizes_are_counted_at_the_models_rate(tmp_path: Path) -> None:
     assert dataset.sizes.tolist() == [400]
     item = dataset[0]
     assert isinstance(item, Utterance) and len(item.samples) == 400
+
+
+def test_an_epoch_hears_other_speeds_and_the_same_ones_again(tmp_path: Path) -> None:
+    dataset = SpeechDataset(sounds.corpus(tmp_path, [16000]), normalize=True, speed_perturbation=0.2)
+    assert len(dataset[0].samples) == 16000  # type: ignore[union-attr]
+    heard = [dataset.heard(0, np.random.default_rng(seed)) for seed in range(20)]
+    lengths = [len(item.samples) for item in heard if isinstance(item, Utterance)]
+    assert min(lengths) < 14500 and max(lengths) > 17500  # of 13,334 to 20,000
+    assert all(13_333 <= length <= 20_000 for length in lengths)
+    again = dataset.heard(0, np.random.default_rng(3))
+    assert torch.equal(again.samples, heard[3].samples)  # type: ignore[union-attr]
+    assert abs(float(again.samples.std()) - 1) < 1e-2  # type: ignore[union-attr]
+
+
+def test_speed_moves_the_pitch(tmp_path: Path) -> None:
+    time = torch.arange(16000) / 16000
+    played = audio.at_speed(torch.sin(2 * torch.pi * 440 * time), 1.1)
+    assert abs(len(played) - 16000 / 1.1) <= 1
+    spectrum = torch.fft.rfft(played).abs()
+    assert abs(float(spectrum.argmax()) * 16000 / len(played) - 484) < 2
+
+
+def test_what_would_become_too_short_keeps_its_speed(tmp_path: Path) -> None:
+    manifest = sounds.corpus(tmp_path, [400 + 320 * 3])
+    dataset = SpeechDataset(
+        manifest, labels=["A B A |"], dictionary=LETTERS, num_frames=num_frames, speed_perturbation=0.3
+    )
+    heard = [dataset.heard(0, np.random.default_rng(seed)) for seed in range(8)]
+    lengths = [len(item.samples) for item in heard if isinstance(item, Utterance)]
+    assert len(lengths) == 8 and min(lengths) == 1360 < max(lengths)

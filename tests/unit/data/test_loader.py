@@ -210,3 +210,16 @@ def test_workers_outlive_signals_to_the_whole_group_and_end_with_the_main_proces
         timeout=120,
     )
     assert (done.returncode, done.stdout) == (0, "20\n"), done.stderr
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_speeds_depend_on_seed_epoch_and_utterance_alone(
+    tmp_path: Path, speech: SpeechDataset, num_workers: int
+) -> None:
+    varied = SpeechDataset(sounds.corpus(tmp_path, SIZES), speed_perturbation=0.2)
+    whole = contents(list(loader(varied, pad=True, num_workers=num_workers).epoch(3)))
+    assert contents(list(loader(varied, pad=True).epoch(3, 2))) == whole[2:]
+    lengths = {i: n for ids, sizes, _ in whole for i, n in zip(ids, sizes, strict=True)}
+    assert sum(lengths[i] != size for i, size in enumerate(SIZES)) > 20
+    other = contents(list(loader(varied, pad=True).epoch(4)))
+    assert lengths != {i: n for ids, sizes, _ in other for i, n in zip(ids, sizes, strict=True)}
