@@ -59,6 +59,7 @@ class Watch:
     _said: set[str] = field(default_factory=set)
     _window: list[Mapping[str, float]] = field(default_factory=list)
     _window_start: int = 0
+    _from_scratch: bool = True
     _losses: list[float] = field(default_factory=list)
     _first_loss: float = 0.0
     _best_loss: float = math.inf
@@ -80,6 +81,7 @@ class Watch:
         """
         if self._norms == 0:
             self._window_start = num_updates - 1  # of a run that goes on, not 0
+            self._from_scratch = num_updates == 1
         self._norms += 1
         return [
             *self._exploded(num_updates, grad_norm, lr, names),
@@ -140,7 +142,8 @@ class Watch:
         middle, self._losses = loss if jumped else median(self._losses), []
         first, best = self._first_loss, self._best_loss
         self._best_loss = min(best, middle)
-        lost = best < _LEARNT * first and middle > _LOST * first
+        # what was learnt shows only beside the loss of random weights: later, batches differ as much
+        lost = self._from_scratch and best < _LEARNT * first and middle > _LOST * first
         if first <= 0 or not (lost or middle > _RISEN * first):
             return []
         at_best = f", after {best:.4g} at its best" if math.isfinite(best) else ""
