@@ -9,6 +9,8 @@ from pathlib import Path
 
 import torch
 
+from auricle.models.cpu_matmul import product
+
 _log = logging.getLogger(__name__)
 
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")
@@ -61,14 +63,16 @@ def matmul_flops(device: torch.device, dtype: torch.dtype = torch.float32, secon
     Measured, not looked up: on a shared or throttled machine it is what can be had there and then. Draws no
     random number.
     """
-    size = 512 if device.type == "cpu" else 8192
+    # on a CPU small enough to be done before another process gets the core
+    size = 384 if device.type == "cpu" else 8192
     left = torch.ones(size, size, device=device, dtype=dtype)
-    result = left @ left  # the first one sets libraries up
+    multiply = product if device.type == "cpu" else torch.mm  # what the models use there
+    multiply(left, left)  # the first one sets libraries up
     best, end = math.inf, time.perf_counter() + seconds
     while time.perf_counter() < end:
         _wait_for(device)
         started = time.perf_counter()
-        torch.mm(left, left, out=result)
+        multiply(left, left)
         _wait_for(device)
         best = min(best, time.perf_counter() - started)
     return 2.0 * size**3 / best
