@@ -20,15 +20,18 @@ from auricle.models.config import (
     Wav2Vec2Config,
 )
 from auricle.models.ctc import Wav2Vec2CTC
+from auricle.models.seq2seq import Wav2Vec2Seq2Seq
+from auricle.models.wav2vec import Wav2Vec
 from auricle.models.wav2vec2 import Wav2Vec2Pretraining
 from auricle.train.draws import Draws, SeededDraws
 from auricle.train.engine import Engine
 from auricle.train.loop import LoopOptions, Trainer
-from auricle.train.objective import CTCObjective, Objective, PretrainingObjective
+from auricle.train.objective import CTCObjective, Objective, PredictionObjective, PretrainingObjective
 from auricle.train.optim import Adam
 from auricle.train.schedule import Fixed
+from auricle.train.seq2seq import Seq2SeqObjective
 from auricle.train.step import Step
-from sounds import corpus
+from sounds import corpus, listed
 
 CONFIG = Wav2Vec2Config(
     conv_layers=((6, 10, 5), (6, 4, 4), (6, 2, 2)),
@@ -85,6 +88,10 @@ def objective_of(model: Model, draws: Draws | None = None, **options: Any) -> Ob
     draws = draws or SeededDraws(1)
     if isinstance(model, Wav2Vec2CTC):
         return CTCObjective(model, draws, DICTIONARY, **{"zero_infinity": True} | options)
+    if isinstance(model, Wav2Vec2Seq2Seq):
+        return Seq2SeqObjective(model, draws, DICTIONARY, **options)
+    if isinstance(model, Wav2Vec):
+        return PredictionObjective(model, draws, () if model.vector_quantizer is None else (0.1,))
     return PretrainingObjective(model, draws, (0.1, 10.0))
 
 
@@ -102,7 +109,8 @@ def trainer_of(
         engine.distribute(model)
     labelled = isinstance(model, Wav2Vec2CTC)
     audio = folder.parent / "audio"
-    manifest = corpus(audio, SIZES)
+    # What is there stays: other workers may be reading it.
+    manifest = listed(audio, SIZES) if audio.exists() else corpus(audio, SIZES)
     dataset = SpeechDataset(
         manifest,
         labels=["A B |", "C |", "A |", "B B |", "C A |", "B |", "A C |"] if labelled else None,
