@@ -120,7 +120,7 @@ class Watch:
 
     def validated(self, subset: str, values: Mapping[str, float]) -> list[str]:
         """Judge what was measured on a subset: a CTC model that writes nothing at all."""
-        if not (values.get("uer") == 100.0 and values.get("wer") == 100.0):
+        if not (values.get("uer") == 100.0 and values.get("raw_wer", values.get("wer")) == 100.0):
             return []
         return self._once(
             "blank",
