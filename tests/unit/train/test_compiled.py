@@ -60,7 +60,6 @@ def test_layers_are_found_and_keep_their_names() -> None:
     assert_same_weights(weights(model), before)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("make", [pretraining_model, ctc_model])
 def test_losses_are_those_of_the_model_that_is_not_compiled(make: Callable[..., Any]) -> None:
     made: list[int] = []
