@@ -50,8 +50,8 @@ def command(
     num_bytes = None if num_shards else _bytes(shard_size or "1G")
     manifests = [read_manifest(path) for path in manifests_of(corpus, subset)]
     labels = [_labels(manifest) for manifest in manifests]
-    for manifest in manifests:
-        _check(manifest, dest)
+    for manifest, beside in zip(manifests, labels, strict=True):
+        _check(manifest, beside, dest)
     check_writable(dest)
     plans = [plan(one, dest, shard_bytes=num_bytes, num_shards=num_shards) for one in manifests]
     with progress("files", sum(len(shard.recordings) for one in plans for shard in one.shards)) as advance:
@@ -63,16 +63,18 @@ def command(
             typer.echo(_summary(one, dest, kept, beside))
 
 
-def _check(manifest: Manifest, dest: Path) -> None:
-    """See that nothing is lost when the new manifest is written."""
+def _check(manifest: Manifest, beside: list[Path], dest: Path) -> None:
+    """See that nothing is lost when the new manifest is written, and what goes with it."""
     if not manifest.entries:
         raise UserError(f"{manifest.source}: no utterances, so there is nothing to pack")
-    written = dest / manifest.source.name
-    if not written.exists():
-        return
-    ours = f"{manifest.source.stem}-"
-    if any(not (one.path.startswith(ours) and ".zip:" in one.path) for one in read_manifest(written).entries):
+    written, ours = dest / manifest.source.name, f"{manifest.source.stem}-"
+    there = read_manifest(written).entries if written.exists() else ()
+    if any(not (entry.path.startswith(ours) and ".zip:" in entry.path) for entry in there):
         raise UserError(f"{written} is a manifest of other files, which would be lost: choose another --dest")
+    for path in beside:
+        other = dest / path.name
+        if other.exists() and other.read_bytes() != path.read_bytes():
+            raise UserError(f"{other} differs from {path}: delete it, or choose another --dest")
 
 
 def _bytes(text: str) -> int:

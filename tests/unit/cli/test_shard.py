@@ -79,6 +79,14 @@ def test_mistakes(words: str, complaint: str, capsys: pytest.CaptureFixture[str]
     assert not list(Path("packed").glob("*.tsv"))
 
 
+def test_another_dictionary_is_not_overwritten(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("packed").mkdir()
+    Path("packed/dict.ltr.txt").write_text("| 5\n")
+    assert main(["shard", "corpus", "--dest", "packed"]) == 2
+    assert "packed/dict.ltr.txt differs from corpus/dict.ltr.txt" in capsys.readouterr().err
+    assert [path.name for path in Path("packed").iterdir()] == ["dict.ltr.txt"]
+
+
 def test_other_audio_of_that_name_is_not_overwritten(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["shard", "corpus", "--dest", "packed", "--num-shards", "1"]) == 0
     sounds.corpus(Path("others"), [500, 600])
