@@ -235,7 +235,7 @@ def _members(path: Path) -> list[tuple[str, int, int]]:
 
 def _start(stream: BinaryIO, info: zipfile.ZipInfo) -> int:
     stream.seek(info.header_offset)
-    lengths = struct.unpack(_LENGTHS_IN_IT, stream.read(_LOCAL_HEADER))
+    lengths: tuple[int, int] = struct.unpack(_LENGTHS_IN_IT, stream.read(_LOCAL_HEADER))
     return info.header_offset + _LOCAL_HEADER + sum(lengths)
 
 
