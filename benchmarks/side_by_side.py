@@ -34,13 +34,16 @@ class Result:
         name: Of the contender.
         seconds: Of each round.
         cpu_seconds: Of each round, user and system, all threads.
-        peak_mib: Most memory at any time, less what the imports took; None where the system does not say.
+        peak_mib: Most memory at any time of these rounds, less what the imports took; None where the system
+            does not say.
+        first_seconds: Of the round to warm up, in which a contender may compile.
     """
 
     name: str
     seconds: list[float]
     cpu_seconds: list[float]
     peak_mib: float | None
+    first_seconds: float = 0.0
 
 
 def parser(description: str, rounds: int) -> argparse.ArgumentParser:
@@ -48,6 +51,7 @@ def parser(description: str, rounds: int) -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(description=description)
     options.add_argument("--threads", type=int, default=os.cpu_count(), help="of every contender")
     options.add_argument("--rounds", type=int, default=rounds, help="measured, after one to warm up")
+    options.add_argument("--minutes", type=float, help="begin no round that would end later than that")
     options.add_argument("--seconds", type=float, default=10.0, help="audio a row")
     options.add_argument("--only", nargs="+", metavar="NAME", help="contenders; the first is the baseline")
     options.add_argument("--dry", action="store_true", help="write no result file")
@@ -66,36 +70,55 @@ def serve(build: Callable[[], Step]) -> None:
         taken = [time.perf_counter() - wall, time.process_time() - cpu]
         peak = _memory_mib("VmHWM")
         memory = None if peak is None or before is None else peak - before
+        if int(line) == 0:
+            _forget_peak()
         print(json.dumps([*taken, memory]), file=answers, flush=True)
 
 
 def compare(names: Sequence[str], arguments: argparse.Namespace) -> list[Result]:
-    """Start the contenders and let them take turns, in another order each round."""
-    names = arguments.only or names
-    turns: dict[str, list[list[float]]] = {name: [] for name in names}
+    """Start the contenders and let them take turns, in another order each round.
+
+    One that fails, where there is no compiler for instance, is left out; its message stands above.
+    """
+    turns: dict[str, list[list[float]]] = {name: [] for name in arguments.only or names}
+    began = time.monotonic()
     with contextlib.ExitStack() as stack:
-        processes = {name: stack.enter_context(_start(name, arguments.threads)) for name in names}
+        processes = {name: stack.enter_context(_start(name, arguments.threads)) for name in turns}
         for number in range(arguments.rounds + 1):
-            for name in random.Random(number).sample(names, len(names)):
-                turns[name].append(_ask(processes[name], name, number))
-            last = ", ".join(f"{name} {turns[name][-1][0]:.2f} s" for name in names)
+            since = time.monotonic()
+            for name in random.Random(number).sample(list(turns), len(turns)):
+                answer = _ask(processes[name], name, number)
+                if answer is None:
+                    del turns[name]
+                else:
+                    turns[name].append(answer)
+            last = ", ".join(f"{name} {rounds[-1][0]:.2f} s" for name, rounds in turns.items())
             print(f"round {number or 'to warm up'}: {last}", file=sys.stderr)
+            now = time.monotonic()
+            if number and arguments.minutes and now - began + (now - since) > 60 * arguments.minutes:
+                break
+    if not turns:
+        raise SystemExit("no contender got to the end")
     return [
-        Result(name, [x[0] for x in rounds[1:]], [x[1] for x in rounds[1:]], rounds[-1][2])
-        for name, rounds in turns.items()
+        Result(name, [x[0] for x in rest], [x[1] for x in rest], rest[-1][2], first[0])
+        for name, (first, *rest) in turns.items()
     ]
 
 
 def report(job: str, results: Sequence[Result], arguments: argparse.Namespace) -> None:
     """Print the table and, unless told not to, write the result file."""
-    print(f"\n{job}; {facts()['cpu']}, threads: {arguments.threads}, rounds: {arguments.rounds}\n")
+    rounds = len(results[0].seconds)
+    print(f"\n{job}; {facts()['cpu']}, threads: {arguments.threads}, rounds: {rounds}\n")
     print(table(results))
     if arguments.dry:
         return
     settings = {key: value for key, value in vars(arguments).items() if key not in ("serve", "dry", "only")}
-    content = {"job": job, **settings, **facts(), "results": [asdict(result) for result in results]}
     now = datetime.now(UTC)
-    name = f"{now:%Y-%m-%d}-{Path(sys.argv[0]).stem.removeprefix('bench_')}-{arguments.threads}-threads.json"
+    script = Path(sys.argv[0])
+    about = {"job": job, "command": " ".join(["python", f"benchmarks/{script.name}", *sys.argv[1:]])}
+    about |= {"date": f"{now:%Y-%m-%d %H:%M} UTC"}
+    content = {**about, **settings, **facts(), "results": [asdict(result) for result in results]}
+    name = f"{now:%Y-%m-%d}-{script.stem.removeprefix('bench_')}-{arguments.threads}-threads.json"
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / name).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     print(f"\nwritten to {RESULTS / name}")
@@ -108,8 +131,8 @@ def table(results: Sequence[Result]) -> str:
     """
     base = results[0]
     lines = [
-        "|   | median s | min s | CPU s | ratio, median | ratio, min | peak MiB |",
-        "|---|---|---|---|---|---|---|",
+        "|   | median s | min s | CPU s | ratio, median | ratio, min | peak MiB | first round s |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for result in results:
         paired = median(a / b for a, b in zip(base.seconds, result.seconds, strict=True))
@@ -117,7 +140,7 @@ def table(results: Sequence[Result]) -> str:
         lines.append(
             f"| {result.name} | {median(result.seconds):.3f} | {min(result.seconds):.3f} "
             f"| {median(result.cpu_seconds):.3f} | {paired:.2f} "
-            f"| {min(base.seconds) / min(result.seconds):.2f} | {peak} |"
+            f"| {min(base.seconds) / min(result.seconds):.2f} | {peak} | {result.first_seconds:.1f} |"
         )
     return "\n".join(lines)
 
@@ -152,16 +175,25 @@ def _start(name: str, threads: int):  # type: ignore[no-untyped-def]
     try:
         yield process
     finally:
-        process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.close()
         process.wait()
 
 
-def _ask(process: subprocess.Popen[str], name: str, number: int) -> list[float]:
-    print(number, file=process.stdin, flush=True)
-    answer = process.stdout.readline()  # type: ignore[union-attr]
-    if not answer:
-        raise SystemExit(f"{name} ended before its time: its message stands above")
-    return json.loads(answer)  # type: ignore[no-any-return]
+def _ask(process: subprocess.Popen[str], name: str, number: int) -> list[float] | None:
+    with contextlib.suppress(BrokenPipeError):
+        print(number, file=process.stdin, flush=True)
+        answer = process.stdout.readline()  # type: ignore[union-attr]
+        if answer:
+            return json.loads(answer)  # type: ignore[no-any-return]
+    print(f"{name} ended before its time: left out", file=sys.stderr)
+    return None
+
+
+def _forget_peak() -> None:
+    """Have the system count the most memory from now on: compiling takes some that steps do not."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
 
 
 def _memory_mib(key: str) -> float | None:

@@ -82,6 +82,15 @@ class AudioInfo:
     channels: int
 
 
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A member of an archive that is stored and not compressed: `length` bytes from `offset` on."""
+
+    archive: str
+    offset: int
+    length: int
+
+
 def read(source: Source, *, sample_rate: int = SAMPLE_RATE) -> Waveform:
     """Read one file as one channel at one rate.
 
@@ -184,6 +193,14 @@ def info(source: Source) -> AudioInfo:
         return AudioInfo(int(sound.frames), int(sound.samplerate), int(sound.channels))
 
 
+def stored(path: str) -> Stored | None:
+    """The place that `archive.zip:offset:length` speaks of; None for the path of a file."""
+    member = _SLICE.fullmatch(path)
+    if member is None or os.path.exists(path):
+        return None
+    return Stored(member["archive"], int(member["offset"]), int(member["length"]))
+
+
 def normalize(samples: Tensor) -> Tensor:
     """Scale a whole utterance to mean 0 and variance 1 (biased, eps 1e-5): fairseq's `task.normalize`.
 
@@ -235,17 +252,16 @@ def _readable(source: Source) -> str | bytes | BinaryIO:
     path = os.fspath(source)
     if path.lower().endswith(".raw"):
         raise AudioError(f"{path}: raw samples have no header that gives the rate: convert it to WAV or FLAC")
-    member = _SLICE.fullmatch(path)
-    if member is None or os.path.exists(path):
+    member = stored(path)
+    if member is None:
         # as bytes, a name that is not UTF-8 can be opened too
         return path if sys.platform == "win32" else os.fsencode(path)
-    with open(member["archive"], "rb") as archive:
+    with open(member.archive, "rb") as archive:
         size = os.fstat(archive.fileno()).st_size
-        offset, length = int(member["offset"]), int(member["length"])
-        if offset + length > size:
+        if member.offset + member.length > size:
             raise AudioError(f"{path}: the archive ends at byte {size}: make the manifest anew")
-        archive.seek(offset)
-        return io.BytesIO(archive.read(length))
+        archive.seek(member.offset)
+        return io.BytesIO(archive.read(member.length))
 
 
 def _mono(samples: NDArray[np.float32], name: str) -> NDArray[np.float32]:
@@ -330,8 +346,8 @@ def _reason(source: Source, error: Exception) -> str:
     if not isinstance(source, str | os.PathLike):
         return reason
     path = os.fspath(source)
-    member = _SLICE.fullmatch(path)
-    if member is not None and os.path.exists(member["archive"]):
+    member = stored(path)
+    if member is not None and os.path.exists(member.archive):
         return f"no audio at these bytes: {reason}; members have to be stored, not compressed"
     if not os.path.exists(path):
         return "no such file"

@@ -103,6 +103,15 @@ MISTAKES: dict[str, Mistake] = {
     ),
     "audio to list": ("manifest corpse --ext wav", nothing, "corpse: no such folder", "check the path"),
     "w2v_path": ("TUNE --w2v-path encodr", nothing, "encodr does not exist", "there is encoder"),
+    "language model of validation": (
+        *("TUNE +criterion.wer_args=[no.arpa,corpus/lexicon.txt,2,-1]", nothing),
+        *("no.arpa: there is no such language model", "check the path"),
+    ),
+    "letters of validation's lexicon": (
+        "TUNE +criterion.wer_args=[file,lexicon.txt,2,-1]",
+        write("lexicon.txt", "eat\te a t |\n"),
+        *("lexicon.txt:1: 'e' in the spelling of 'eat' .* which has 'E'", "make the lexicon with"),
+    ),
     "model": ("EVALUATE recognizer", nothing, "recognizer does not exist", "there is recogniser"),
     "no model": ("transcribe corpus", nothing, "Missing option '--model'", "auricle transcribe --help"),
     "recipe": ("train corpus --config-name small_cct", nothing, "'small_cct'", "did you mean small_ctc"),

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from auricle.cli.options import CorpusArgument, SubsetOption, manifests_of
 from auricle.cli.output import check_writable
 from auricle.cli.progress import progress
 from auricle.data.check import KINDS, Finding, Subset, check_corpus, check_subset, speakers_by
@@ -23,17 +24,8 @@ def command(
     action: Annotated[
         Literal["check"], typer.Argument(metavar="check", help="What to do; there is this one action.")
     ],
-    corpus: Annotated[
-        Path,
-        typer.Argument(metavar="CORPUS", help="A folder of manifests, or one .tsv.", show_default=False),
-    ],
-    subset: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Manifest of the folder, without .tsv; may be given again, or several with commas.",
-            show_default="all",
-        ),
-    ] = None,
+    corpus: CorpusArgument,
+    subset: SubsetOption = None,
     labels: Annotated[
         str | None,
         typer.Option(
@@ -67,7 +59,7 @@ def command(
 
     A summary goes to standard output; data_check.json holds all of it, data_check.html shows it.
     """
-    manifests = _manifests(corpus, subset)
+    manifests = manifests_of(corpus, subset)
     check_writable(output)
     paths = [entry.path for manifest in manifests for entry in read_manifest(manifest).entries]
     speaker_of = speakers_by(speakers, paths)
@@ -95,18 +87,6 @@ def command(
     errors = sum(KINDS[finding.kind][0] == "error" for finding in findings)
     if strict and errors:
         raise UserError(f"{errors} errors were found: see {written[1]}")
-
-
-def _manifests(corpus: Path, wanted: list[str] | None) -> list[Path]:
-    if corpus.is_file():
-        return [corpus]
-    if not corpus.is_dir():
-        raise UserError(f"{corpus}: no such folder or manifest")
-    names = [part for given in wanted or [] for part in given.split(",") if part]
-    found = [corpus / f"{name}.tsv" for name in names] or sorted(corpus.glob("*.tsv"))
-    if not found:
-        raise UserError(f"{corpus} holds no manifest (.tsv): make them with `auricle manifest`")
-    return found
 
 
 def _suffix(manifests: list[Path], labels: str | None) -> str | None:

@@ -1,7 +1,6 @@
 """The decoder that a command line asks for, made ready."""
 
 import logging
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,9 +16,7 @@ if TYPE_CHECKING:
     import torch
 
     from auricle.decode.language_model import LanguageModel
-    from auricle.decode.lexicon import KenLMModel
     from auricle.decode.neural_lm import SentenceScorer
-    from auricle.decode.ngram import NgramModel
     from auricle.decode.trie import Lexicon
     from auricle.models.language_model import TransformerLM
 
@@ -226,6 +223,8 @@ def open_language_model(
     if choice.lm is None:
         return None
     words = dictionary.symbols[4:] if lexicon is None else lexicon.words
+    from auricle.decode.ngram_file import check_vocabulary, open_ngram
+
     source = (
         "the recogniser's units (give --lexicon for a model of words)" if lexicon is None else lexicon.source
     )
@@ -235,47 +234,12 @@ def open_language_model(
         fusion = TransformerFusion(*open_transformer(choice.lm, device))
         check_vocabulary([word in fusion for word in words], words, choice.lm, source)
         return fusion
-    ngram = open_ngram(choice.lm)
-    check_vocabulary([word in ngram for word in words], words, choice.lm, source)
     from auricle.decode.ngram import NgramModel
 
-    return ngram.to(device) if isinstance(ngram, NgramModel) else ngram
-
-
-def open_ngram(path: Path) -> "NgramModel | KenLMModel":
-    """An n-gram model, ARPA or KenLM's binary."""
-    from auricle.decode.arpa import read_arpa
-    from auricle.decode.lexicon import KenLMModel, is_kenlm_binary
-
-    if is_kenlm_binary(path):
-        return KenLMModel(path)
     with progress("n-grams read") as advance:
-        return read_arpa(path, advance)
-
-
-def check_vocabulary(known: Sequence[bool], words: Sequence[str], lm: Path, source: str) -> None:
-    """Words that the language model does not know are said to be unlikely; all of them are a mistake.
-
-    Raises:
-        UserError: It knows none.
-    """
-    unknown = len(known) - sum(known)
-    if unknown == len(known):
-        raise UserError(
-            f"{lm}: the language model knows none of {source}, such as {words[0]!r}: it is of another "
-            "vocabulary, or upper case where this is lower; make the two from the same words"
-        )
-    if unknown:
-        first = next(word for word, is_known in zip(words, known, strict=True) if not is_known)
-        share = math.ceil(100 * unknown / len(known))
-        logger.info(
-            "%s knows all but %d (%d %%) of %s, such as %r: these count as <unk>",
-            lm,
-            unknown,
-            share,
-            source,
-            first,
-        )
+        ngram = open_ngram(choice.lm, advance)
+    check_vocabulary([word in ngram for word in words], words, choice.lm, source)
+    return ngram.to(device) if isinstance(ngram, NgramModel) else ngram
 
 
 def with_weights(choice: DecoderChoice, lm_weight: float, word_score: float) -> DecoderChoice:

@@ -39,6 +39,7 @@ VERBS: dict[str, Verb] = {
     "libri-labels": Verb("libri_labels", "Write .ltr and .wrd from LibriSpeech's transcript files."),
     "phonemize": Verb("phonemize", "Write .phn and dict.phn.txt from the words of utterances."),
     "data": Verb("data", "Look a corpus through: data check CORPUS."),
+    "shard": Verb("shard", "Pack the audio of a corpus into zip archives that manifests address."),
     "lm": Verb("lm", "Estimate an n-gram language model from text, and write a lexicon."),
     "train": Verb("train", "Pre-train or fine-tune a model with a recipe.", stray=True, more_help="keys"),
     "evaluate": Verb("evaluate", "Decode a labelled subset and measure its error rates.", stray=True),

@@ -132,6 +132,7 @@ def _submit(recipe: "Recipe", cluster: str, options: Sequence[str]) -> str:
 
 def _show(recipe: "Recipe", several: bool) -> str:
     """Writes the recipe on standard output, and nothing else; estimates go to standard error."""
+    from auricle.cli.workers import workers_to_start
     from auricle.config.build import device_of
     from auricle.config.build_model import model_config, pretrained_encoder
     from auricle.config.build_schedule import schedule
@@ -145,6 +146,6 @@ def _show(recipe: "Recipe", several: bool) -> str:
     schedule(recipe)
     sys.stdout.write(("---\n" if several else "") + recipe_yaml(recipe))
     sys.stdout.flush()
-    for line in estimates(recipe, config, device_of(recipe)):
+    for line in estimates(recipe, config, device_of(recipe), workers_to_start(recipe)):
         print(line, file=sys.stderr)
     return "checked"

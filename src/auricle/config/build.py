@@ -245,7 +245,7 @@ def _objective(recipe: Recipe, model: Model, dictionary: Dictionary | None, draw
             zero_infinity=keys.zero_infinity,
             sentence_avg=keys.sentence_avg,
             freeze_updates=recipe.model.freeze_finetune_updates,
-            word_decoder=word_decoder(recipe, dictionary),
+            word_decoder=word_decoder(recipe, dictionary, model.proj.weight.device),
         )
     if isinstance(keys, LabelSmoothedKeys):
         assert isinstance(model, Wav2Vec2Seq2Seq) and isinstance(recipe.model, Seq2SeqKeys)

@@ -29,6 +29,7 @@ from auricle.dictionary import Dictionary
 from auricle.errors import UserError
 from auricle.models.build import Model, build_model
 from auricle.models.config import CTCConfig, ModelConfig, Seq2SeqConfig, SpeechConfig, Wav2Vec2Config
+from auricle.models.conv import receptive_field
 from auricle.models.ctc import Wav2Vec2CTC
 from auricle.models.seq2seq import Wav2Vec2Seq2Seq
 from auricle.models.wav2vec2 import Wav2Vec2
@@ -116,9 +117,24 @@ def pretrained_encoder(recipe: Recipe) -> Pretrained:
 
 
 def model_config(recipe: Recipe, encoder: Pretrained, num_labels: int) -> ModelConfig:
-    """The model that a recipe describes, in the words of `auricle.models`."""
+    """The model that a recipe describes, in the words of `auricle.models`.
+
+    Raises:
+        UserError: no model can be like that, or it would hear too little of each clip to make a frame.
+    """
     if isinstance(recipe.task, TextKeys):
         return text_model_config(recipe, num_labels)
+    config = _speech_config(recipe, encoder, num_labels)
+    heard = config.encoder if isinstance(config, CTCConfig | Seq2SeqConfig) else config
+    least, longest = receptive_field(heard.conv_layers), recipe.task.max_sample_size
+    if longest is not None and longest < least:
+        raise UserError(
+            f"task.max_sample_size={longest}: a frame sees {least} samples: give that many or more, or null"
+        )
+    return config
+
+
+def _speech_config(recipe: Recipe, encoder: Pretrained, num_labels: int) -> SpeechConfig:
     if isinstance(recipe.model, Wav2Vec2Keys):
         return _pretraining_config(recipe.model, recipe)
     if isinstance(recipe.model, Wav2VecKeys):

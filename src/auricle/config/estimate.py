@@ -1,5 +1,6 @@
 """What a recipe will ask of a machine, before it runs: parameters, frames a batch, memory, time."""
 
+import math
 from collections.abc import Iterator
 from datetime import timedelta
 
@@ -11,7 +12,7 @@ from auricle.config.schema_run import DatasetKeys
 from auricle.config.schema_task import AudioKeys
 from auricle.models.config import CTCConfig, ModelConfig, Seq2SeqConfig
 from auricle.models.conv import hop
-from auricle.models.cost import Cost, cost_of
+from auricle.models.cost import cost_of
 from auricle.train.machine import matmul_flops
 
 _STATE_BYTES = 16  # of a parameter in training: itself, its gradient and Adam's two means, in float32
@@ -22,13 +23,16 @@ _USUAL_SECONDS = 15.0
 """Length of the rows that a batch is thought to have where the recipe does not say."""
 
 
-def estimates(recipe: Recipe, config: ModelConfig, device: torch.device) -> Iterator[str]:
+def estimates(
+    recipe: Recipe, config: ModelConfig, device: torch.device, num_workers: int = 1
+) -> Iterator[str]:
     """Lines to read before a run is begun; the arithmetic is counted, time and memory are estimates.
 
     Args:
         recipe: What will be done.
         config: Its model.
         device: Where; its speed is measured, which takes a moment.
+        num_workers: Devices of its kind that share the work.
     """
     cost, task = cost_of(config), recipe.task
     if cost is None or not isinstance(task, AudioKeys):
@@ -53,7 +57,8 @@ def estimates(recipe: Recipe, config: ModelConfig, device: torch.device) -> Iter
         f"memory, about: {_gigabytes(state)} for weights, gradients and Adam, {_gigabytes(held)} for a batch "
         "in float32 (less with 16 bits, fused attention or model.checkpoint_activations=true)"
     )
-    yield _time(recipe, cost, rows, num_samples, batches, device)
+    an_update = math.ceil(batches / num_workers) * rows * cost.training_flops(1, num_samples)
+    yield _time(recipe, an_update, device, num_workers)
 
 
 def _batch(data: DatasetKeys, task: AudioKeys) -> tuple[float, int | None]:
@@ -80,18 +85,25 @@ def _distractors(recipe: Recipe, frames: float) -> float:
     return 4.0 * masked * candidates * (keys.final_dim or keys.encoder_embed_dim)
 
 
-def _time(
-    recipe: Recipe, cost: Cost, rows: float, num_samples: int, batches: int, device: torch.device
-) -> str:
+def _time(recipe: Recipe, flops: float, device: torch.device, num_workers: int) -> str:
+    """Of updates that cost each device so much."""
     half = recipe.common.bf16 or (device.type != "cpu" and (recipe.common.fp16 or recipe.common.amp))
     speed = matmul_flops(device, torch.bfloat16 if half and device.type != "cpu" else torch.float32)
-    an_update = batches * rows * cost.training_flops(1, num_samples) / (speed * _SHARE_REACHED)
+    an_update = flops / (speed * _SHARE_REACHED)
     total = recipe.optimization.max_update
     whole = f", {timedelta(seconds=round(an_update * total))} for {total:,} updates" if total else ""
     return (
         f"time, about: {an_update:,.2f} s an update{whole}, at a third of the {speed / 1e9:,.0f} GFLOP/s "
-        f"that a matrix product reaches on this {device.type} now, workers simulated one after another"
+        f"that a matrix product reaches on this {device.type} now{_sharing(recipe, num_workers)}"
     )
+
+
+def _sharing(recipe: Recipe, num_workers: int) -> str:
+    """Who does the work, where it is not one device on its own behalf."""
+    shared = f", shared by {num_workers} devices" if num_workers > 1 else ""
+    if recipe.distributed_training.distributed_world_size > num_workers:
+        shared += ", other workers simulated one after another"
+    return shared
 
 
 def _gigabytes(count: float) -> str:

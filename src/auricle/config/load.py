@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
+from auricle.config.bounds import check_bounds
 from auricle.config.fields import MISSING, coerce, keys_of, variants
 from auricle.config.overrides import Change, Flag, flag_change, is_selector, read_override, sort_words
 from auricle.config.recipe_files import find_recipe, folder_of, one_line, parts_of
@@ -307,23 +308,7 @@ def _check(recipe: Recipe) -> None:
         raise UserError(
             "model.w2v_path is null: give a checkpoint, or an architecture in model.w2v_args.model"
         )
-    _check_counts(recipe)
-
-
-def _check_counts(recipe: Recipe) -> None:
-    """Numbers that a run would divide by, count to or draw with."""
-    for name, value, least in (
-        ("common.seed", recipe.common.seed, 0),
-        ("common.log_interval", recipe.common.log_interval, 1),
-        ("dataset.num_workers", recipe.dataset.num_workers, 0),
-        ("dataset.required_batch_size_multiple", recipe.dataset.required_batch_size_multiple, 1),
-        ("optimization.update_freq", min(recipe.optimization.update_freq, default=0), 1),
-    ):
-        if value < least:
-            raise UserError(f"{name}: expected {least} or more, got {value}")
-    speeds = getattr(recipe.task, "speed_perturbation", 0.0)
-    if not 0 <= speeds <= 0.5:
-        raise UserError(f"task.speed_perturbation: expected a share from 0 to 0.5, got {speeds:g}")
+    check_bounds(recipe)
 
 
 def recipe_yaml(recipe: Recipe) -> str:

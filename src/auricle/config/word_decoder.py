@@ -1,16 +1,25 @@
 """Validation with a language model: what `+criterion.wer_args=[...]` and its single keys ask for."""
 
-import logging
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+from torch import Tensor
+
 from auricle.config.schema import Recipe
 from auricle.config.schema_task import CTCLossKeys
+from auricle.decode.beam import BeamSearch
+from auricle.decode.decoder import BeamOptions
+from auricle.decode.emissions import Emissions
+from auricle.decode.ngram import NgramModel
+from auricle.decode.ngram_file import check_vocabulary, open_ngram
+from auricle.decode.trie import read_lexicon
 from auricle.dictionary import Dictionary
 from auricle.errors import UserError
 from auricle.train.objective import WordDecoder
 
-_log = logging.getLogger(__name__)
+_WIDEST = 50
+"""Of fairseq's search in validation: hypotheses, units a frame, and how far behind the best."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +39,18 @@ class WordDecoding:
     lm_weight: float
     word_score: float
     sil_weight: float
+
+    def options(self, num_units: int) -> BeamOptions:
+        """Those of the search over a dictionary of `num_units`; as fairseq's criterion has them."""
+        width = min(_WIDEST, num_units)
+        return BeamOptions(
+            beam=_WIDEST,
+            beam_size_token=width,
+            beam_threshold=float(width),
+            lm_weight=self.lm_weight,
+            word_score=self.word_score,
+            sil_weight=self.sil_weight,
+        )
 
 
 def word_decoding(recipe: Recipe) -> WordDecoding | None:
@@ -62,24 +83,38 @@ def word_decoding(recipe: Recipe) -> WordDecoding | None:
     return found
 
 
-def word_decoder(recipe: Recipe, dictionary: Dictionary) -> WordDecoder | None:
+def word_decoder(
+    recipe: Recipe, dictionary: Dictionary, device: torch.device | str = "cpu"
+) -> WordDecoder | None:
     """What decodes words in validation; None for the words that greedy decoding spells.
+
+    Every worker makes its own: a language model in KenLM's binary is then in memory once for all of them.
 
     Args:
         recipe: What asks for it.
         dictionary: Of what the model writes: the lexicon spells words with its symbols.
+        device: Where to search.
 
     Raises:
-        UserError: see `word_decoding`.
+        UserError: see `word_decoding`; or a file is damaged, the language model knows none of the lexicon's
+            words, or the dictionary lacks their letters.
     """
     asked = word_decoding(recipe)
     if asked is None:
         return None
-    _log.info(
-        "validation counts the words of greedy decoding, not yet those of %s: measure with the language "
-        "model by `auricle evaluate --w2l-decoder kenlm --lm-model %s --lexicon %s`",
-        asked.lm.name,
-        asked.lm,
-        asked.lexicon,
+    lexicon = read_lexicon(asked.lexicon, dictionary)
+    lm = open_ngram(asked.lm)
+    check_vocabulary([word in lm for word in lexicon.words], lexicon.words, asked.lm, lexicon.source)
+    device = "cpu" if str(device).startswith("mps") else device  # it has no float64, which scores need
+    search = BeamSearch(
+        dictionary,
+        asked.options(len(dictionary)),
+        lexicon=lexicon,
+        lm=lm.to(device) if isinstance(lm, NgramModel) else lm,
+        device=device,
     )
-    return None
+
+    def decode(log_probs: Tensor, lengths: Tensor) -> list[str]:
+        return [best.text for best, *_ in search.decode(Emissions(log_probs, lengths))]
+
+    return decode

@@ -58,7 +58,7 @@ class SeveralCorpora:
         self.sizes = np.concatenate([dataset.sizes for dataset in self._parts])[self._numbers]
         self.max_sample_size = self._parts[0].max_sample_size
         self.set_aside: tuple[SetAside, ...] = tuple(
-            item for dataset in self._parts for item in dataset.set_aside
+            _named(item, dataset) for dataset in self._parts for item in dataset.set_aside
         )
 
     @property
@@ -78,22 +78,25 @@ class SeveralCorpora:
     def __getitem__(self, index: int) -> Utterance | SetAside:
         """Read one utterance, as `SpeechDataset` does."""
         part, number = self._place(index)
-        return _numbered(self._parts[part][number], index)
+        return self._numbered(self._parts[part][number], index, part)
 
     def heard(self, index: int, rng: np.random.Generator) -> Utterance | SetAside:
         """Read one utterance as an epoch hears it, as `SpeechDataset` does."""
         part, number = self._place(index)
-        return _numbered(self._parts[part].heard(number, rng), index)
+        return self._numbered(self._parts[part].heard(number, rng), index, part)
 
     def name(self, index: int) -> str:
-        """Which utterance that is."""
+        """Which utterance that is: its manifest's name and its own, as corpora may share relative paths."""
         part, number = self._place(index)
-        return self._parts[part].name(number)
+        return _full_name(self._parts[part], self._parts[part].name(number))
 
     def collate(self, items: Sequence[Utterance | SetAside], *, pad: bool, crop_start: CropStart) -> Batch:
         """Put utterances together, of whichever corpora."""
         batch = self._parts[0].collate(items, pad=pad, crop_start=crop_start)
         return replace(batch, corpus_keys=torch.from_numpy(self._corpora[batch.ids.numpy()]))
+
+    def _numbered(self, item: Utterance | SetAside, index: int, part: int) -> Utterance | SetAside:
+        return replace(item, id=index) if isinstance(item, Utterance) else _named(item, self._parts[part])
 
     def _place(self, index: int) -> tuple[int, int]:
         number = int(self._numbers[index])
@@ -101,5 +104,9 @@ class SeveralCorpora:
         return part, number - int(self._starts[part])
 
 
-def _numbered(item: Utterance | SetAside, index: int) -> Utterance | SetAside:
-    return replace(item, id=index) if isinstance(item, Utterance) else item
+def _full_name(dataset: SpeechDataset, name: str) -> str:
+    return f"{dataset.source.stem}:{name}"
+
+
+def _named(item: SetAside, dataset: SpeechDataset) -> SetAside:
+    return replace(item, name=_full_name(dataset, item.name))

@@ -21,6 +21,8 @@ class ErrorCounts:
         unit_edits, num_units: Over the dictionary's units (letters with `|`, or phonemes), as fairseq's
             criterion counts its `uer`.
         num_utterances: How many references.
+        raw_word_edits, num_raw_words: Over the words that greedy decoding spells, where `word_edits` are of
+            those that a language model found; else 0.
     """
 
     word_edits: int = 0
@@ -30,6 +32,8 @@ class ErrorCounts:
     unit_edits: int = 0
     num_units: int = 0
     num_utterances: int = 0
+    raw_word_edits: int = 0
+    num_raw_words: int = 0
 
     def __add__(self, other: "ErrorCounts") -> "ErrorCounts":
         return ErrorCounts(*map(add, astuple(self), astuple(other)))
@@ -38,6 +42,11 @@ class ErrorCounts:
     def wer(self) -> float:
         """Word error rate, percent."""
         return _percent(self.word_edits, self.num_words)
+
+    @property
+    def raw_wer(self) -> float:
+        """Word error rate of greedy decoding, percent."""
+        return _percent(self.raw_word_edits, self.num_raw_words)
 
     @property
     def cer(self) -> float:

@@ -179,8 +179,26 @@ class Wav2Vec2Config:
         return self.same_quantizer and self.quantizer is not None and self.input_quantizer is not None
 
 
+class _Recogniser:
+    """What a model with an encoder hears is what its encoder does."""
+
+    __slots__ = ()
+
+    encoder: Wav2Vec2Config
+
+    @property
+    def normalize(self) -> bool:
+        """Whether audio read for this model is normalised."""
+        return self.encoder.normalize
+
+    @property
+    def sample_rate(self) -> int:
+        """In Hz."""
+        return self.encoder.sample_rate
+
+
 @dataclass(frozen=True, slots=True)
-class CTCConfig:
+class CTCConfig(_Recogniser):
     """A wav2vec 2.0 encoder with a linear CTC head.
 
     Attributes:
@@ -197,16 +215,6 @@ class CTCConfig:
     final_dropout: float = 0.0
     blank_weight: float = 0.0
     blank_mode: Literal["add", "set"] = "add"
-
-    @property
-    def normalize(self) -> bool:
-        """Whether audio read for this model is normalised."""
-        return self.encoder.normalize
-
-    @property
-    def sample_rate(self) -> int:
-        """In Hz."""
-        return self.encoder.sample_rate
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +247,7 @@ class DecoderConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class Seq2SeqConfig:
+class Seq2SeqConfig(_Recogniser):
     """A wav2vec 2.0 encoder with a Transformer decoder that writes labels one by one.
 
     Attributes:
@@ -259,16 +267,6 @@ class Seq2SeqConfig:
     num_labels: int = 32
     final_dropout: float = 0.0
     tie_embeddings: bool = False
-
-    @property
-    def normalize(self) -> bool:
-        """Whether audio read for this model is normalised."""
-        return self.encoder.normalize
-
-    @property
-    def sample_rate(self) -> int:
-        """In Hz."""
-        return self.encoder.sample_rate
 
 
 @dataclass(frozen=True, slots=True)

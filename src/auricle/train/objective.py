@@ -14,7 +14,7 @@ from auricle import losses
 from auricle.data.collate import Batch
 from auricle.decode.report import ErrorCounts, count_errors
 from auricle.decode.viterbi import viterbi
-from auricle.dictionary import Dictionary, words_to_letters
+from auricle.dictionary import Dictionary
 from auricle.losses import Loss
 from auricle.models.ctc import CTCOutput, Wav2Vec2CTC
 from auricle.models.wav2vec import PredictionDraws, Wav2Vec
@@ -121,7 +121,11 @@ class CTCObjective:
         return self._loss(batch, self._forward(batch, position))
 
     def validate(self, batch: Batch, position: Position) -> tuple[Loss, ErrorCounts]:
-        """See `Objective`; errors are those of greedy decoding, of words those of `word_decoder` if any."""
+        """See `Objective`; errors are those of greedy decoding.
+
+        With a `word_decoder`, words and their characters are what it finds, as in fairseq, and the words of
+        greedy decoding are the raw ones.
+        """
         output = self._forward(batch, position)
         return self._loss(batch, output), self._errors(batch, output)
 
@@ -166,12 +170,12 @@ class CTCObjective:
             self.dictionary.decode(target[:length])
             for target, length in zip(batch.targets, batch.target_lengths.tolist(), strict=True)
         ]
-        counts = count_errors(references, [self.dictionary.decode(h.tokens) for h in hypotheses])
+        heard = [self.dictionary.decode(hypothesis.tokens) for hypothesis in hypotheses]
+        raw = count_errors(references, heard)
         if self.word_decoder is None:
-            return counts
-        spelled = map(words_to_letters, self.word_decoder(emissions, output.lengths))
-        found = count_errors(references, list(spelled))
-        return replace(counts, word_edits=found.word_edits, num_words=found.num_words)
+            return raw
+        found = count_errors(references, heard, texts=self.word_decoder(emissions, output.lengths))
+        return replace(found, raw_word_edits=raw.word_edits, num_raw_words=raw.num_words)
 
 
 def padded_lengths(batch: Batch, moved: Batch) -> Tensor | None:

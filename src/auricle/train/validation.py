@@ -47,8 +47,15 @@ def validate(step: Step, model: Model, loader: BatchLoader[Any], num_updates: in
     for loss in made:
         add_loss(means, loss)
     errors = sum((ErrorCounts(**counts) for counts in engine.gather(asdict(errors))), ErrorCounts())
-    rates = {"wer": errors.wer, "uer": errors.uer, "cer": errors.cer} if errors.num_utterances else {}
-    return means.means() | rates
+    return means.means() | _rates(errors)
+
+
+def _rates(errors: ErrorCounts) -> dict[str, float]:
+    """In percent, under fairseq's names; those of greedy words besides, where others were found."""
+    if not errors.num_utterances:
+        return {}
+    raw = {"raw_wer": errors.raw_wer} if errors.num_raw_words else {}
+    return {"wer": errors.wer, **raw, "uer": errors.uer, "cer": errors.cer}
 
 
 def add_loss(means: RunningMeans, loss: Loss) -> None:

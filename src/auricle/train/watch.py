@@ -40,7 +40,7 @@ LARGEST_WEIGHT = 1e4
 _LOST, _LEARNT, _RISEN = 0.9, 0.6, 3.0  # shares of the first loss
 _FIRST_UPDATES = 3
 _FEW_ENTRIES, _FEW_ENTRIES_A_CODEBOOK = 0.02, 1.25
-_TOO_GOOD = 0.95
+_TOO_GOOD, _GUESSED = 0.95, 0.5  # accuracies
 _SHOWN = 3
 _NOT_AUDIO, _GROWN = "not audio", "the weights have grown"
 
@@ -89,6 +89,8 @@ class Watch:
         ]
 
     def _exploded(self, num_updates: int, grad_norm: float, lr: float, names: Sequence[str]) -> list[str]:
+        if "collapsed" in self._said:
+            return []  # gradients have vanished: any is large beside them
         log_norm, usual = math.log(max(grad_norm, 1e-30)), self._log_norm
         if self._norms <= SETTLING_UPDATES or log_norm <= usual + math.log(EXPLODED):
             # the mean of logarithms: one large norm does not hide the next
@@ -120,7 +122,7 @@ class Watch:
 
     def validated(self, subset: str, values: Mapping[str, float]) -> list[str]:
         """Judge what was measured on a subset: a CTC model that writes nothing at all."""
-        if not (values.get("uer") == 100.0 and values.get("wer") == 100.0):
+        if not (values.get("uer") == 100.0 and values.get("raw_wer", values.get("wer")) == 100.0):
             return []
         return self._once(
             "blank",
@@ -165,7 +167,9 @@ class Watch:
         accuracy = means.get("accuracy", 0.0)
         few = perplexity < floor and (most > 2 * floor or accuracy > _TOO_GOOD)
         too_good = accuracy > _TOO_GOOD and perplexity < most / 2
-        if not (few or too_good):
+        # runs that learn have a dip after some hundred updates, but then they still guess
+        sinking = accuracy > _GUESSED and perplexity < min(2 * floor, most / 4)
+        if not (few or too_good or sinking):
             return []
         return self._once(
             "collapsed",

@@ -40,3 +40,18 @@ def test_time_grows_with_what_an_update_is_made_of() -> None:
 def test_without_a_limit_of_samples_no_memory_is_promised() -> None:
     lines = lines_of("small_ctc", "dataset.max_tokens=null", "dataset.batch_size=4", "~task.max_sample_size")
     assert lines[-1].startswith("batches are limited by dataset.batch_size alone")
+
+
+def test_devices_share_an_update_and_the_workers_that_are_not_there_are_simulated() -> None:
+    recipe = load_recipe("wav2vec2_base_librispeech", overrides=["task.data=c"])
+    config = model_config(recipe, pretrained_encoder(recipe), 32)
+    alone, eight, all_there = (
+        list(estimates(recipe, config, torch.device("cpu"), count))[-1] for count in (1, 8, 64)
+    )
+    seconds = [float(line.split("about: ")[1].split(" s ")[0].replace(",", "")) for line in (alone, eight)]
+    assert seconds[0] == pytest.approx(8 * seconds[1], rel=0.01)
+    assert alone.endswith("now, other workers simulated one after another")
+    assert eight.endswith("shared by 8 devices, other workers simulated one after another")
+    assert all_there.endswith("shared by 64 devices")
+    (*_, small) = lines_of("small_ctc")
+    assert small.endswith(" now")

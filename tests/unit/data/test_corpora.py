@@ -16,7 +16,9 @@ from corpora import write_corpus
 def several(folder: Path, weights: list[float] | None = None) -> tuple[SeveralCorpora, list[SpeechDataset]]:
     parts = []
     for name in ("one", "two"):
-        manifest = read_manifest(write_corpus(folder / name, num_utterances=4) / "train.tsv")
+        manifest = read_manifest(
+            (write_corpus(folder / name, num_utterances=4) / "train.tsv").rename(folder / f"{name}.tsv")
+        )
         labels = [f"A {name[0].upper()}"] * 4
         parts.append(SpeechDataset(manifest, labels=labels, dictionary=Dictionary(["A", "O", "T"])))
     return SeveralCorpora([(5, parts[0]), (2, parts[1])], weights), parts
@@ -29,7 +31,10 @@ def test_utterances_are_those_of_the_parts(tmp_path: Path) -> None:
         part, number = parts[index // 4], index % 4
         ours, theirs = joined[index], part[number]
         assert ours.id == index and torch.equal(ours.samples, theirs.samples)  # type: ignore[union-attr]
-        assert joined.sizes[index] == part.sizes[number] and joined.name(index) == part.name(number)
+        assert (
+            joined.sizes[index] == part.sizes[number]
+            and joined.name(index) == f"{part.source.stem}:{part.name(number)}"
+        )
 
 
 def test_every_utterance_has_the_key_of_its_corpus(tmp_path: Path) -> None:
@@ -51,6 +56,20 @@ def test_what_cannot_be_read_leaves_no_key(tmp_path: Path) -> None:
     assert [item.name for item in batch.set_aside] == [joined.name(0), joined.name(5)]
 
 
+def test_two_corpora_may_have_the_same_relative_path(tmp_path: Path) -> None:
+    joined, _ = several(tmp_path)
+    for path in tmp_path.rglob("train0.wav"):
+        path.write_bytes(b"none")
+    found = [joined[index] for index in (0, 4)]
+    assert [item.name for item in found] == ["one:train0.wav", "two:train0.wav"]  # type: ignore[union-attr]
+    parts = [
+        SpeechDataset(part, min_sample_size=10**6)
+        for part in map(read_manifest, (tmp_path / "one.tsv", tmp_path / "two.tsv"))
+    ]
+    left_out = SeveralCorpora([(0, parts[0]), (1, parts[1])]).set_aside
+    assert {item.name for item in left_out} == {f"{c}:train{i}.wav" for c in ("one", "two") for i in range(4)}
+
+
 def test_a_copy_is_an_utterance_of_its_own_with_the_label_and_key_of_what_it_copies(tmp_path: Path) -> None:
     joined, parts = several(tmp_path, [1.0, 3.0])
     assert joined.labels == ["A O"] * 4 + ["A T"] * 8 and len(joined) == 12
@@ -58,7 +77,7 @@ def test_a_copy_is_an_utterance_of_its_own_with_the_label_and_key_of_what_it_cop
     for index in (5, 9):
         copy, original = joined[index], parts[1][1]
         assert copy.id == index and torch.equal(copy.samples, original.samples)  # type: ignore[union-attr]
-        assert joined.sizes[index] == parts[1].sizes[1] and joined.name(index) == parts[1].name(1)
+        assert joined.sizes[index] == parts[1].sizes[1] and joined.name(index) == "two:train1.wav"
     batch = joined.collate([joined[0], joined[5], joined[9]], pad=True, crop_start=lambda *_: 0)
     assert batch.corpus_keys is not None and batch.corpus_keys.tolist() == [5, 2, 2]
 

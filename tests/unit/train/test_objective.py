@@ -155,5 +155,6 @@ def test_words_of_validation_may_be_a_language_models() -> None:
     position = Position(VALIDATION_EPOCH, 0)
     _, plain = greedy.validate(batch, position)
     _, perfect = replace(greedy, word_decoder=decoder).validate(batch, position)
-    assert perfect.wer == 0.0 and perfect.uer == plain.uer
+    assert perfect.wer == perfect.cer == 0.0
+    assert (perfect.raw_wer, perfect.uer) == (plain.wer, plain.uer)
     assert shapes[0][0][0] == 2 and len(shapes[0][1]) == 2

@@ -78,6 +78,20 @@ def test_a_task_that_has_become_trivial_is_called_collapse() -> None:
     assert "accuracy 97.0%" in found
 
 
+def test_a_few_entries_that_are_told_apart_with_ease_are_collapse() -> None:
+    """As in a run on AN4 without diversity term, at a temperature of 0.01 and a rate of 0.02."""
+    curves = {"code_perplexity": [20.3, 5.5, 4.1, 3.9], "accuracy": [0.23, 0.51, 0.77, 0.77]}
+    (found,) = lines(Watch(2, 64), loss=[5.3, 4.1, 2.6, 2.6], **curves)
+    assert "code_perplexity is 4.1 of 128 possible at update 30 (it was 20.3), accuracy 77.0%" in found
+
+
+def test_gradients_after_a_collapse_are_not_judged() -> None:
+    watch = Watch(2, 64)
+    assert all(not watch.update(n, 1.0, 1e-12, 1e-3, NAMES) for n in range(1, 2 * SETTLING_UPDATES))
+    assert len(lines(watch, code_perplexity=[60.0, 2.0], accuracy=[0.1, 0.1])) == 1
+    assert watch.update(50, 1.0, 2.0, 1e-3, NAMES) == []
+
+
 def test_a_gradient_that_explodes_is_named_with_its_batch() -> None:
     watch = Watch()
     assert all(not watch.update(n, 1.0, 2.0 + n % 3, 1e-3, NAMES) for n in range(1, 2 * SETTLING_UPDATES))
