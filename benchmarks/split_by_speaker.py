@@ -1,9 +1,9 @@
 """Split a corpus by speaker for the learning benchmarks: python benchmarks/split_by_speaker.py FOLDER DEST.
 
-FOLDER holds `train.tsv` (path, samples, sample_rate, transcript, speaker), as AN4 and speechocean762 do here. DEST gets
-`train`, `valid` and `train_10min` manifests with their labels, and `dict.ltr.txt`. A tenth of the speakers, drawn with
-seed 0, is held out as `valid`, and named in `valid.spk`; `train_10min` is the first ten minutes of the shuffled rest.
-Transcripts are written in upper case.
+FOLDER holds `train.tsv` (path, samples, sample_rate, transcript, speaker): AN4's, or speechocean762's.
+DEST gets `train`, `valid` and `train_10min` manifests with their labels, and `dict.ltr.txt`. A tenth of the
+speakers, drawn with seed 0, is held out as `valid` and named in `valid.spk`; `train_10min` is the first ten
+minutes of the shuffled rest. Transcripts are written in upper case.
 """
 
 import csv

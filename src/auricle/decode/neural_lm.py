@@ -7,7 +7,7 @@ asks, together with all others that are asked for at that frame, of all utteranc
 M questions, V symbols of the language model, S words.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -194,12 +194,27 @@ def rescore(
     Returns:
         The lists with the new scores, the best first.
     """
+    return ranked(lists, scores_of(lists, scorer), weight, word_score)
+
+
+def scores_of(lists: Sequence[Sequence[Hypothesis]], scorer: SentenceScorer) -> dict[tuple[str, ...], float]:
+    """What a language model gives the words of hypotheses; each sentence is asked about once."""
     texts = {one.words: 0.0 for hypotheses in lists for one in hypotheses}
     texts.update(zip(texts, scorer.sentence_scores(list(texts)), strict=True))
+    return texts
+
+
+def ranked(
+    lists: Sequence[Sequence[Hypothesis]],
+    scores: Mapping[tuple[str, ...], float],
+    weight: float,
+    word_score: float = 0.0,
+) -> list[list[Hypothesis]]:
+    """See `rescore`, given the scores of all words in the lists."""
     return [
         sorted(
             (
-                replace(one, score=one.score + weight * texts[one.words] + word_score * len(one.words))
+                replace(one, score=one.score + weight * scores[one.words] + word_score * len(one.words))
                 for one in hypotheses
             ),
             key=lambda one: -one.score,
