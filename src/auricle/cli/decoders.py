@@ -18,10 +18,11 @@ if TYPE_CHECKING:
     import torch
 
     from auricle.convert.load import Loaded
+    from auricle.decode.causal_fusion import CausalFusion
     from auricle.decode.language_model import LanguageModel
     from auricle.decode.lexicon import KenLMModel
     from auricle.decode.listen import Decode
-    from auricle.decode.neural_lm import SentenceScorer
+    from auricle.decode.neural_lm import SentenceScorer, TransformerFusion
     from auricle.decode.ngram import NgramModel
     from auricle.decode.trie import Lexicon
     from auricle.models.language_model import TransformerLM
@@ -230,13 +231,35 @@ def first_pass(choice: DecoderChoice) -> DecoderChoice:
 
 def open_scorer(path: Path, device: "torch.device | str") -> "SentenceScorer":
     """A neural language model: a folder of transformers', or a `transformer_lm`."""
-    from auricle.convert.own import is_own
     from auricle.decode.neural_lm import TransformerScorer
     from auricle.models.causal_lm import CausalLM
 
-    if path.is_dir() and (path / "config.json").is_file() and not is_own(path):
+    if _is_of_transformers(path):
         return CausalLM.load(path, device)
     return TransformerScorer(*open_transformer(path, device))
+
+
+def _is_of_transformers(path: Path) -> bool:
+    """Whether a path is a folder as the transformers library writes them."""
+    from auricle.convert.own import is_own
+
+    return path.is_dir() and (path / "config.json").is_file() and not is_own(path)
+
+
+def _fusion(
+    path: Path, units: Sequence[str] | None, device: "torch.device | str"
+) -> "TransformerFusion | CausalFusion":
+    """A neural language model for a search; `units` are what it is asked about where there is no lexicon."""
+    from auricle.decode.causal_fusion import CausalFusion
+    from auricle.decode.neural_lm import TransformerFusion
+    from auricle.models.causal_lm import CausalLM
+
+    if not _is_of_transformers(path):
+        return TransformerFusion(*open_transformer(path, device))
+    fusion = CausalFusion(CausalLM.load(path, device))
+    if units is not None:
+        fusion.check_units(units)
+    return fusion
 
 
 def open_transformer(path: Path, device: "torch.device | str") -> "tuple[TransformerLM, Dictionary]":
@@ -278,9 +301,7 @@ def open_language_model(
         "the recogniser's units (give --lexicon for a model of words)" if lexicon is None else lexicon.source
     )
     if choice.name == "fairseqlm":
-        from auricle.decode.neural_lm import TransformerFusion
-
-        fusion = TransformerFusion(*open_transformer(choice.lm, device))
+        fusion = _fusion(choice.lm, words if lexicon is None else None, device)
         check_vocabulary([word in fusion for word in words], words, choice.lm, source)
         return fusion
     ngram = open_ngram(choice.lm)
