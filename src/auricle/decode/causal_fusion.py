@@ -57,8 +57,8 @@ class CausalFusion(Fusion[CausalState]):
         if longer or any(len(self._within[self._index[unit]]) > 1 for unit in known):
             said = f" (such as {longer!r})" if longer else ""
             raise UserError(
-                f"without --lexicon a language model has to be of single units, and its pieces are others{said}:"
-                " give a lexicon of words"
+                "without --lexicon a language model has to be of single units, and this one's pieces are "
+                f"others{said}: give a lexicon of words"
             )
 
     def numbers(self, words: Sequence[str]) -> Tensor:
