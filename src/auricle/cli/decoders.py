@@ -241,9 +241,9 @@ def open_scorer(path: Path, device: "torch.device | str") -> "SentenceScorer":
 
 def _is_of_transformers(path: Path) -> bool:
     """Whether a path is a folder as the transformers library writes them."""
-    from auricle.convert.own import is_own
+    from auricle.convert.huggingface_files import is_huggingface
 
-    return path.is_dir() and (path / "config.json").is_file() and not is_own(path)
+    return path.is_dir() and is_huggingface(path)
 
 
 def _fusion(

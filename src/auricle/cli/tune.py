@@ -60,9 +60,9 @@ def command(
 
     if output is not None:
         check_writable(output.parent)
-    choice = choice_of(decoding)
-    if choice.lm is None:
+    if decoding["lm_model"] is None:
         raise UserError("no language model to weigh: give it with --lm-model")
+    choice = choice_of(decoding)
     if choice.beam.nbest < 2:
         raise UserError(f"--nbest {choice.beam.nbest}: give 2 or more, to rank")
     options = Options(
