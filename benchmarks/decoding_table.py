@@ -113,7 +113,7 @@ def make_halves(data: Path, dest: Path) -> None:
         atomic_write_text(dest / f"{half}.spk", "".join(f"{speakers[i]}\n" for i in rows))
 
 
-def prepare(data: Path, model: Path, dest: Path) -> None:
+def prepare(data: Path, model: Path, dest: Path, arpa: Path | None) -> None:
     """Texts, language models, halves, emissions."""
     text, halves = dest / "text", dest / "halves"
     if not (text / "dict.txt").exists():
@@ -124,6 +124,16 @@ def prepare(data: Path, model: Path, dest: Path) -> None:
         words = ("lm", text / "train.txt", text / "valid.txt", "--order", 3, "--estimator", "own")
         files = ("--lexicon", dest / "lexicon.txt", "--dictionary", data / "dict.ltr.txt")
         run(*words, *files, "--output", dest / "ngram.arpa")
+    if arpa is not None and not (dest / "other_lexicon.txt").exists():
+        run(
+            "lm",
+            "--model",
+            arpa,
+            "--lexicon",
+            dest / "other_lexicon.txt",
+            "--dictionary",
+            data / "dict.ltr.txt",
+        )
     for name, keys in (SMALL, LARGE):
         if not (neural(dest, name) / "config.json").exists():
             run(
@@ -149,7 +159,12 @@ def rows_of(dest: Path, arpa: Path | None) -> list[Row]:
     """All ways to decode."""
     lexicon = ("--lexicon", str(dest / "lexicon.txt"))
     ngram = ("--w2l-decoder", "kenlm", "--lm-model", str(dest / "ngram.arpa"), *lexicon)
-    rows = [Row("Viterbi"), Row("lexicon, 3-gram", ngram, "")]
+    rows = [
+        Row("Viterbi"),
+        Row("lexicon, no language model", ("--w2l-decoder", "kenlm", *lexicon)),
+        Row("lexicon, 3-gram", ngram, ""),
+    ]
+    first = rows[-1].name
     if find_spec("flashlight"):
         rows.append(
             Row("lexicon, 3-gram, flashlight", (*ngram, "--engine", "flashlight"), take=rows[-1].name)
@@ -159,11 +174,18 @@ def rows_of(dest: Path, arpa: Path | None) -> list[Row]:
         rows.append(Row(f"lexicon, Transformer of {name}, fused", fused, ""))
         again = (*ngram, "--rescore-lm", str(neural(dest, name)))
         rows.append(
-            Row(f"lexicon, 3-gram, ranked anew by the Transformer of {name}", again, "rescore-", rows[1].name)
+            Row(f"lexicon, 3-gram, ranked anew by the Transformer of {name}", again, "rescore-", first)
         )
     if arpa is not None:
-        other = ("--w2l-decoder", "kenlm", "--lm-model", str(arpa), *lexicon)
-        rows.append(Row(f"lexicon, 3-gram of other text ({arpa.name})", other, ""))
+        other = (
+            "--w2l-decoder",
+            "kenlm",
+            "--lm-model",
+            str(arpa),
+            "--lexicon",
+            str(dest / "other_lexicon.txt"),
+        )
+        rows.append(Row(f"n-gram of other text and its words, {arpa.name}", other, ""))
     return rows
 
 
@@ -172,7 +194,8 @@ def tuned_weights(row: Row, half: str, dest: Path, before: Sequence[str]) -> lis
     found = dest / "tuned" / f"{row.name.replace(' ', '_')}_{half}.json"
     if not found.exists():
         emissions = ("--emissions", dest / f"heard_{half}", "--gen-subset", half)
-        run("tune", dest / "halves", *emissions, *row.options, *before, "--output", found)
+        ranges = ("--lm-weights", 0, 5, "--word-scores", -4, 12)
+        run("tune", dest / "halves", *emissions, *row.options, *before, *ranges, "--output", found)
     best = json.loads(found.read_text(encoding="utf-8"))
     weight = "weight" if row.tuned else "lm-weight"
     names = (f"--{row.tuned}{weight}", f"--{row.tuned}word-score")
@@ -243,8 +266,9 @@ def main() -> None:
     arguments = options.parse_args()
     torch.set_num_threads(arguments.threads)
     dest = arguments.dest.resolve()
-    prepare(arguments.data.resolve(), arguments.model.resolve(), dest)
-    rows = rows_of(dest, arguments.arpa and arguments.arpa.resolve())
+    arpa = arguments.arpa and arguments.arpa.resolve()
+    prepare(arguments.data.resolve(), arguments.model.resolve(), dest, arpa)
+    rows = rows_of(dest, arpa)
     wanted = [row for row in rows if any(word in row.name for word in arguments.only or [""])]
     needed = {rows[0].name, *(row.name for row in wanted), *(row.take for row in wanted)}
     done: dict[str, Found] = {}
