@@ -7,10 +7,12 @@ import pytest
 import torch
 
 from auricle.cli import evaluation
+from auricle.cli.decoding import Listener
 from auricle.cli.main import main
 from auricle.convert.loaded import Loaded
 from auricle.decode.transcribe import transcribe
 from auricle.dictionary import Dictionary, words_to_letters
+from auricle.manifest import read_manifest
 from auricle.models.build import build_model
 from language_models import write_lexicon
 from recognisers import LETTERS, tiny_config, tiny_recogniser, write_speech
@@ -163,6 +165,15 @@ def test_a_sequence_to_sequence_model_writes(data, monkeypatch):
     assert run(data, "--beam", 2, "--max-len-b", 6, "--nbest", 2) == 0
     assert summary(data)["decoder"] == "seq2seq (beam 2, lenpen 1)"
     assert all(len(record["nbest"]) == 2 for record in records(data))
+
+
+def test_clips_share_a_batch_on_a_cpu_where_little_is_padding(data):
+    for name, seconds in (("3.wav", 0.29), ("4.wav", 0.24)):
+        write_speech(data / name, seconds)
+        with (data / "test.tsv").open("a") as file:
+            file.write(f"{name}\t{round(seconds * 16000)}\n")
+    listener = Listener(RECOGNISER.model, read_manifest(data / "test.tsv"), 10**6)
+    assert [[clip.index for clip in clips] for clips, _ in listener.batches()] == [[1, 3], [2, 4], [0]]
 
 
 def test_tuning_finds_weights_no_worse_than_the_first(data, capsys):
