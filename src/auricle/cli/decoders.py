@@ -247,9 +247,9 @@ def _is_of_transformers(path: Path) -> bool:
 
 
 def _fusion(
-    path: Path, units: Sequence[str] | None, device: "torch.device | str"
+    path: Path, words: Sequence[str], device: "torch.device | str", *, with_lexicon: bool
 ) -> "TransformerFusion | CausalFusion":
-    """A neural language model for a search; `units` are what it is asked about where there is no lexicon."""
+    """A neural language model for a search among words or, without a lexicon, units."""
     from auricle.decode.causal_fusion import CausalFusion
     from auricle.decode.neural_lm import TransformerFusion
     from auricle.models.causal_lm import CausalLM
@@ -257,8 +257,10 @@ def _fusion(
     if not _is_of_transformers(path):
         return TransformerFusion(*open_transformer(path, device))
     fusion = CausalFusion(CausalLM.load(path, device))
-    if units is not None:
-        fusion.check_units(units)
+    if with_lexicon:
+        fusion.numbers(words)  # all at once, which is faster than one by one
+    else:
+        fusion.check_units(words)
     return fusion
 
 
@@ -301,7 +303,7 @@ def open_language_model(
         "the recogniser's units (give --lexicon for a model of words)" if lexicon is None else lexicon.source
     )
     if choice.name == "fairseqlm":
-        fusion = _fusion(choice.lm, words if lexicon is None else None, device)
+        fusion = _fusion(choice.lm, words, device, with_lexicon=lexicon is not None)
         check_vocabulary([word in fusion for word in words], words, choice.lm, source)
         return fusion
     ngram = open_ngram(choice.lm)

@@ -32,14 +32,16 @@ class CausalFusion(Fusion[CausalState]):
         model.check_steps()
         super().__init__(model.model.config.vocab_size, model.end, model.device)
         self._model = model
-        self._words: list[str] = []
         self._index: dict[str, int] = {}
         self._first: list[tuple[int, ...]] = []  # of each word, its pieces at the start of a sentence
         self._within: list[tuple[int, ...]] = []  # and after another word
-        self._anchor: str | None = None
+        self._anchor = ""
 
     def __contains__(self, word: str) -> bool:
-        pieces = self._model.pieces(word)
+        place = self._index.get(word)
+        return self._is_known(self._model.pieces(word) if place is None else self._first[place])
+
+    def _is_known(self, pieces: Sequence[int]) -> bool:
         return bool(pieces) and self._model.tokenizer.unk_token_id not in pieces
 
     def check_units(self, units: Sequence[str]) -> None:
@@ -48,12 +50,11 @@ class CausalFusion(Fusion[CausalState]):
         Raises:
             UserError: They are not what this model's pieces are.
         """
+        self.numbers(units)
         known = [unit for unit in units if unit in self]
-        self.numbers(known)
-        longer = next(
-            (a + b for a in known for b in known if len(self._model.pieces(a + b)) < 2 and a + b in self),
-            None,
-        )
+        some = known[:TRIED]
+        joined = [one + other for one in some for other in some]
+        longer = next((text for text in joined if len(self._model.pieces(text)) == 1 and text in self), None)
         if longer or any(len(self._within[self._index[unit]]) > 1 for unit in known):
             said = f" (such as {longer!r})" if longer else ""
             raise UserError(
@@ -67,28 +68,26 @@ class CausalFusion(Fusion[CausalState]):
         Raises:
             UserError: Pieces of these words reach over their ends.
         """
-        self._anchor = self._anchor or next((word for word in words if word in self), None)
-        for word in words:
-            if word not in self._index:
-                self._index[word] = len(self._words)
-                self._words.append(word)
-                self._first.append(self._known(self._model.pieces(word)))
-                self._within.append(self._known(self._after_anchor(word)))
-        self._check_ends(words)
+        new = [word for word in dict.fromkeys(words) if word not in self._index]
+        if new:
+            firsts = self._model.pieces_of_each(new)
+            known = (word for word, own in zip(new, firsts, strict=True) if self._is_known(own))
+            self._anchor = self._anchor or next(known, "")
+            before = len(self._model.pieces(self._anchor))
+            within = self._model.pieces_of_each([f"{self._anchor} {word}" for word in new])
+            self._index.update(zip(new, range(len(self._first), len(self._first) + len(new)), strict=True))
+            self._first += [self._some(own) for own in firsts]
+            self._within += [self._some(own[before:]) for own in within]
+            self._check_ends(new)
         return torch.tensor([self._index[word] for word in words], dtype=torch.int64)
 
-    def _after_anchor(self, word: str) -> list[int]:
-        """The pieces of a word that follows another."""
-        if self._anchor is None:
-            return self._model.pieces(word)
-        return self._model.pieces(f"{self._anchor} {word}")[len(self._model.pieces(self._anchor)) :]
-
-    def _known(self, pieces: Sequence[int]) -> tuple[int, ...]:
+    def _some(self, pieces: Sequence[int]) -> tuple[int, ...]:
         """Pieces; something for a word that has none."""
         nothing = self._model.tokenizer.unk_token_id
         return tuple(pieces) or (self._model.begin if nothing is None else nothing,)
 
     def _check_ends(self, words: Sequence[str]) -> None:
+        """Tries some of the words that the model knows."""
         known = [word for word in words[:: max(1, len(words) // TRIED)] if word in self]
         for one, other in zip(known, [*known[1:], *known[:1]], strict=True):
             apart = [*self._first[self._index[one]], *self._within[self._index[other]]]

@@ -166,7 +166,7 @@ class TransformerFusion(Fusion[DecoderState]):
     def _run(self, entries: Sequence[Entry[DecoderState]], before: Sequence[DecoderState | None]) -> Tensor:
         states = [state for state in before if state is not None]  # only the start has none
         words = [
-            entry.word if state else self._model.start_index
+            self._model.start_index if state is None else entry.word
             for entry, state in zip(entries, before, strict=True)
         ]
         log_probs, after = self._model.step(

@@ -81,6 +81,11 @@ class CausalLM:
         except (OSError, ValueError, KeyError) as error:
             reason = " ".join(str(error).split())[:200]
             raise UserError(f"{folder}: no causal language model of transformers ({reason})") from None
+        if len(tokenizer) > model.config.vocab_size:
+            raise UserError(
+                f"{folder}: the tokenizer has {len(tokenizer)} pieces, the model {model.config.vocab_size}: "
+                "they are not of one model"
+            )
         return cls(model.to(device), tokenizer)
 
     @torch.inference_mode()
@@ -107,6 +112,11 @@ class CausalLM:
     def pieces(self, text: str) -> list[int]:
         """The pieces of a text, without marks."""
         pieces: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"] if text else []
+        return pieces
+
+    def pieces_of_each(self, texts: Sequence[str]) -> list[list[int]]:
+        """The same of many texts, none of them empty, which takes less time."""
+        pieces: list[list[int]] = self.tokenizer(list(texts), add_special_tokens=False)["input_ids"]
         return pieces
 
     @torch.inference_mode()

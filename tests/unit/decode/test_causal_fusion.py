@@ -200,3 +200,12 @@ def test_a_sentence_that_is_too_long_is_one_line():
     with pytest.raises(UserError, match="the language model takes 5 pieces, and an utterance has more"):
         for number in fusion.numbers(["a"] * 6):
             _, state = fusion.score(state, number[None])
+
+
+def test_a_tokenizer_of_another_model_is_one_line(tmp_path):
+    gpt2(size=4).save_pretrained(tmp_path)
+    of_words().save_pretrained(tmp_path)
+    with pytest.raises(
+        UserError, match="the tokenizer has 7 pieces, the model 4: they are not of one model"
+    ):
+        CausalLM.load(tmp_path)
