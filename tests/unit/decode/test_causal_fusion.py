@@ -205,7 +205,5 @@ def test_a_sentence_that_is_too_long_is_one_line():
 def test_a_tokenizer_of_another_model_is_one_line(tmp_path):
     gpt2(size=4).save_pretrained(tmp_path)
     of_words().save_pretrained(tmp_path)
-    with pytest.raises(
-        UserError, match="the tokenizer has 7 pieces, the model 4: they are not of one model"
-    ):
+    with pytest.raises(UserError, match="the tokenizer has 7 pieces, the model 4: they are not of one model"):
         CausalLM.load(tmp_path)
