@@ -113,8 +113,8 @@ def make_halves(data: Path, dest: Path) -> None:
         atomic_write_text(dest / f"{half}.spk", "".join(f"{speakers[i]}\n" for i in rows))
 
 
-def prepare(data: Path, model: Path, dest: Path, arpa: Path | None) -> None:
-    """Texts, language models, halves, emissions."""
+def prepare(data: Path, model: Path, dest: Path, arpa: Path | None, rows: Sequence[Row]) -> None:
+    """Texts, halves, emissions, and the language models of `rows`."""
     text, halves = dest / "text", dest / "halves"
     if not (text / "dict.txt").exists():
         make_texts(data, text)
@@ -261,20 +261,20 @@ def main() -> None:
     options.add_argument("dest", type=Path)
     options.add_argument("--threads", type=int, default=os.cpu_count())
     options.add_argument("--arpa", type=Path, help="one more n-gram model, of other text, in the same case")
-    options.add_argument("--only", nargs="+", metavar="WORD", help="rows whose names hold one of these")
+    options.add_argument("--only", nargs="+", metavar="WORD", help="rows whose names hold one of these words")
     options.add_argument("--dry", action="store_true", help="write no result file")
     arguments = options.parse_args()
     torch.set_num_threads(arguments.threads)
     dest = arguments.dest.resolve()
     arpa = arguments.arpa and arguments.arpa.resolve()
-    prepare(arguments.data.resolve(), arguments.model.resolve(), dest, arpa)
     rows = rows_of(dest, arpa)
     wanted = [row for row in rows if any(word in row.name for word in arguments.only or [""])]
     needed = {rows[0].name, *(row.name for row in wanted), *(row.take for row in wanted)}
+    rows = [row for row in rows if row.name in needed]
+    prepare(arguments.data.resolve(), arguments.model.resolve(), dest, arpa, rows)
     done: dict[str, Found] = {}
     for row in rows:
-        if row.name in needed:
-            done[row.name] = decode(row, dest, done)
+        done[row.name] = decode(row, dest, done)
     found = list(done.values())
     said = f"{arguments.data.name}: {len(found[0].words)} speakers, {sum(found[0].words.values())} words"
     print(f"\n{said}; {facts()['cpu']}, threads: {arguments.threads}\n\n{table(found)}")
