@@ -125,29 +125,17 @@ def prepare(data: Path, model: Path, dest: Path, arpa: Path | None, rows: Sequen
         files = ("--lexicon", dest / "lexicon.txt", "--dictionary", data / "dict.ltr.txt")
         run(*words, *files, "--output", dest / "ngram.arpa")
     if arpa is not None and not (dest / "other_lexicon.txt").exists():
-        run(
-            "lm",
-            "--model",
-            arpa,
-            "--lexicon",
-            dest / "other_lexicon.txt",
-            "--dictionary",
-            data / "dict.ltr.txt",
-        )
+        files = ("--lexicon", dest / "other_lexicon.txt", "--dictionary", data / "dict.ltr.txt")
+        run("lm", "--model", arpa, *files)
     for name, keys in (SMALL, LARGE):
-        if not (neural(dest, name) / "config.json").exists():
-            run(
-                "train", text, "--config-name", "small_lm", *keys, "--save-dir", neural(dest, name).parents[1]
-            )
+        folder = neural(dest, name)
+        if any(str(folder) in row.options for row in rows) and not (folder / "config.json").exists():
+            run("train", text, "--config-name", "small_lm", *keys, "--save-dir", folder.parents[1])
     for half in HALVES:
         if not (dest / f"heard_{half}").exists():
-            where = (
-                "--save-emissions",
-                dest / f"heard_{half}",
-                "--results-path",
-                dest / "results" / f"hearing_{half}",
-            )
-            run("evaluate", halves, "--model", model, "--gen-subset", half, "--batch-size", 8, *where)
+            kept = ("--save-emissions", dest / f"heard_{half}")
+            results = ("--results-path", dest / "results" / f"hearing_{half}")
+            run("evaluate", halves, "--model", model, "--gen-subset", half, *kept, *results)
 
 
 def neural(dest: Path, name: str) -> Path:
@@ -166,26 +154,16 @@ def rows_of(dest: Path, arpa: Path | None) -> list[Row]:
     ]
     first = rows[-1].name
     if find_spec("flashlight"):
-        rows.append(
-            Row("lexicon, 3-gram, flashlight", (*ngram, "--engine", "flashlight"), take=rows[-1].name)
-        )
+        rows.append(Row(f"{first}, flashlight", (*ngram, "--engine", "flashlight"), take=first))
     for name, _ in (SMALL, LARGE):
         fused = ("--w2l-decoder", "fairseqlm", "--lm-model", str(neural(dest, name)), *lexicon)
         rows.append(Row(f"lexicon, Transformer of {name}, fused", fused, ""))
         again = (*ngram, "--rescore-lm", str(neural(dest, name)))
-        rows.append(
-            Row(f"lexicon, 3-gram, ranked anew by the Transformer of {name}", again, "rescore-", first)
-        )
+        rows.append(Row(f"{first}, ranked anew by the Transformer of {name}", again, "rescore-", first))
     if arpa is not None:
-        other = (
-            "--w2l-decoder",
-            "kenlm",
-            "--lm-model",
-            str(arpa),
-            "--lexicon",
-            str(dest / "other_lexicon.txt"),
-        )
-        rows.append(Row(f"n-gram of other text and its words, {arpa.name}", other, ""))
+        other = ("--lm-model", str(arpa), "--lexicon", str(dest / "other_lexicon.txt"))
+        name = f"n-gram of other text and its words, {arpa.name}"
+        rows.append(Row(name, ("--w2l-decoder", "kenlm", *other), ""))
     return rows
 
 
@@ -243,11 +221,8 @@ def table(rows: Sequence[Found]) -> str:
     ]
     for one in rows:
         own, change = intervals(one, rows[0])
-        delta = (
-            "| |"
-            if one is rows[0]
-            else f"| {one.wer - rows[0].wer:+.1f} | {change[0]:+.1f} to {change[1]:+.1f}"
-        )
+        delta = f"| {one.wer - rows[0].wer:+.1f} | {change[0]:+.1f} to {change[1]:+.1f}"
+        delta = "| |" if one is rows[0] else delta
         share = one.wall_seconds / one.audio_seconds
         lines.append(f"| {one.name} | {one.wer:.1f} | {own[0]:.1f} to {own[1]:.1f} {delta} | {share:.3f} |")
     return "\n".join(lines)
