@@ -1,11 +1,15 @@
-"""Options of beam search that several commands have, in fairseq's words; None where not given."""
+"""The options of decoders, in fairseq's words, that several commands have; None where not given."""
 
+import inspect
+from collections.abc import Callable, Collection
+from functools import wraps
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-PANEL = "Beam search"
+PANEL = "Decoder"
+RESCORING = ("rescore_lm", "rescore_weight", "rescore_word_score", "rescore_nbest")
 
 Decoder = Annotated[
     str,
@@ -13,6 +17,7 @@ Decoder = Annotated[
         "--w2l-decoder",
         "--decoder",
         help="viterbi; kenlm, a beam search with an n-gram model; fairseqlm, one with a Transformer.",
+        rich_help_panel=PANEL,
     ),
 ]
 LmModel = Annotated[
@@ -51,12 +56,14 @@ UnkWeight = Annotated[
         rich_help_panel=PANEL,
     ),
 ]
-BEAM = typer.Option(
-    "--beam",
-    help="Hypotheses kept; of sequence-to-sequence models too.",
-    show_default="50; sequence-to-sequence 5",
-    rich_help_panel=PANEL,
-)
+Beam = Annotated[
+    int | None,
+    typer.Option(
+        help="Hypotheses kept; of sequence-to-sequence models too.",
+        show_default="50; sequence-to-sequence 5",
+        rich_help_panel=PANEL,
+    ),
+]
 BeamSizeToken = Annotated[
     int | None,
     typer.Option(help="Units tried at each frame.", show_default="all", rich_help_panel=PANEL),
@@ -112,3 +119,62 @@ RescoreWordScore = Annotated[
 RescoreNBest = Annotated[
     int | None, typer.Option(min=1, help="Hypotheses it ranks.", show_default="50", rich_help_panel=PANEL)
 ]
+
+
+OPTIONS: dict[str, tuple[Any, Any]] = {
+    "decoder": (Decoder, "viterbi"),
+    "lm_model": (LmModel, None),
+    "lexicon": (LexiconFile, None),
+    "lm_weight": (LmWeight, None),
+    "word_score": (WordScore, None),
+    "sil_weight": (SilWeight, None),
+    "unk_weight": (UnkWeight, None),
+    "beam": (Beam, None),
+    "beam_size_token": (BeamSizeToken, None),
+    "beam_threshold": (BeamThreshold, None),
+    "nbest": (NBest, None),
+    "engine": (Engine, None),
+    "decode_workers": (Workers, 0),
+    "preset": (Preset, None),
+    "rescore_lm": (RescoreLm, None),
+    "rescore_weight": (RescoreWeight, None),
+    "rescore_word_score": (RescoreWordScore, None),
+    "rescore_nbest": (RescoreNBest, None),
+}
+"""All of them by the name of their parameter: annotation and default."""
+
+Command = Callable[..., None]
+
+
+def with_decoding(*, leave_out: Collection[str] = (), **defaults: Any) -> Callable[[Command], Command]:
+    """Gives a command these options, which it gets in one mapping by their names, its argument `decoding`.
+
+    Args:
+        leave_out: Those that it does not have; they are None in the mapping.
+        defaults: Other defaults than those of the table.
+    """
+    table = {name: option for name, option in OPTIONS.items() if name not in leave_out}
+    more = [
+        inspect.Parameter(
+            name,
+            inspect.Parameter.POSITIONAL_OR_KEYWORD,
+            default=defaults.get(name, default),
+            annotation=annotation,
+        )
+        for name, (annotation, default) in table.items()
+    ]
+
+    def add(command: Command) -> Command:
+        @wraps(command)
+        def filled(**given: Any) -> None:
+            decoding = {name: given.pop(name) for name in table}
+            command(**given, decoding={**dict.fromkeys(leave_out), **decoding})
+
+        own = inspect.signature(command, eval_str=True)
+        parameters = [*(one for one in own.parameters.values() if one.name != "decoding"), *more]
+        # what typer looks at
+        filled.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
+        filled.__annotations__ = {one.name: one.annotation for one in parameters}
+        return filled
+
+    return add

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from auricle.cli.beam_options import RESCORING
 from auricle.cli.progress import progress
-from auricle.decode.decoder import BeamOptions, Decoder, ViterbiDecoder
+from auricle.decode.decoder import BEAM_FIELDS, BeamOptions, Decoder, ViterbiDecoder
 from auricle.decode.hypothesis import PostProcess
 from auricle.dictionary import Dictionary
 from auricle.errors import UserError
@@ -15,8 +16,11 @@ from auricle.errors import UserError
 if TYPE_CHECKING:
     import torch
 
+    from auricle.convert.load import Loaded
+    from auricle.decode.causal_fusion import CausalFusion
     from auricle.decode.language_model import LanguageModel
-    from auricle.decode.neural_lm import SentenceScorer
+    from auricle.decode.listen import Decode
+    from auricle.decode.neural_lm import SentenceScorer, TransformerFusion
     from auricle.decode.trie import Lexicon
     from auricle.models.language_model import TransformerLM
 
@@ -124,6 +128,20 @@ def make_choice(
     return DecoderChoice(name, lm, lexicon, engine or "own", workers, options, **again)
 
 
+def choice_of(options: Mapping[str, Any]) -> DecoderChoice:
+    """What the options of `beam_options` ask for; see `make_choice`."""
+    return make_choice(
+        name=options["decoder"],
+        lm=options["lm_model"],
+        lexicon=options["lexicon"],
+        engine=options["engine"],
+        workers=options["decode_workers"],
+        preset=options["preset"],
+        rescoring={name: options[name] for name in RESCORING},
+        **{name: options[name] for name in BEAM_FIELDS},
+    )
+
+
 def _check_name(what: str, name: str, known: Sequence[str], flag: str) -> None:
     if name not in known:
         raise UserError(f"there is no {what} {name!r}: choose one of {', '.join(known)} with {flag}")
@@ -143,8 +161,7 @@ def make_decoder(
     if str(device).startswith("mps"):  # it has no float64, which scores of a search need
         device = "cpu"
     if choice.name == "viterbi":
-        if choice.unused:
-            logger.info("viterbi uses no language model: %s ignored", ", ".join(choice.unused))
+        _say_unused(choice)
         return ViterbiDecoder(dictionary, post_process)
     from auricle.decode.beam import BeamSearch
     from auricle.decode.trie import read_lexicon
@@ -160,32 +177,88 @@ def make_decoder(
     )
 
 
+def decode_with(choice: DecoderChoice, loaded: "Loaded", device: "torch.device | str") -> "Decode | None":
+    """What `TranscribeOptions.decode` takes; None: the best path.
+
+    Raises:
+        UserError: The recogniser gives nothing to search in, or see `make_decoder`.
+    """
+    from auricle.decode.emissions import Emissions, check_recogniser
+    from auricle.decode.listen import suggested_post_process
+    from auricle.models.seq2seq import Wav2Vec2Seq2Seq
+
+    if choice.name == "viterbi":
+        _say_unused(choice)
+        return None
+    if isinstance(loaded.model, Wav2Vec2Seq2Seq):
+        raise UserError(
+            f"this recogniser writes letters one by one: --w2l-decoder {choice.name} cannot follow it; leave "
+            "the decoder out"
+        )
+    _, dictionary = check_recogniser(loaded.model, loaded.dictionary)
+    decoder = make_decoder(choice, dictionary, suggested_post_process(dictionary), device)
+    return lambda log_probs, lengths: [best[0] for best in decoder.decode(Emissions(log_probs, lengths))]
+
+
+def _say_unused(choice: DecoderChoice) -> None:
+    if choice.unused:
+        logger.info("viterbi uses no language model: %s ignored", ", ".join(choice.unused))
+
+
 def _rescoring(
     choice: DecoderChoice, dictionary: Dictionary, post_process: PostProcess, device: "torch.device | str"
 ) -> Decoder:
     from auricle.decode.neural_lm import RescoringDecoder
 
     assert choice.rescore_lm is not None
-    wide = replace(choice.beam, nbest=max(choice.rescore_nbest, choice.beam.nbest))
-    first = make_decoder(replace(choice, beam=wide, rescore_lm=None), dictionary, post_process, device)
     return RescoringDecoder(
-        first,
-        _scorer(choice.rescore_lm, device),
+        make_decoder(first_pass(choice), dictionary, post_process, device),
+        open_scorer(choice.rescore_lm, device),
         choice.rescore_weight,
         choice.rescore_word_score,
         choice.beam.nbest,
     )
 
 
-def _scorer(path: Path, device: "torch.device | str") -> "SentenceScorer":
+def first_pass(choice: DecoderChoice) -> DecoderChoice:
+    """The search whose lists are ranked anew."""
+    wide = replace(choice.beam, nbest=max(choice.rescore_nbest, choice.beam.nbest))
+    return replace(choice, beam=wide, rescore_lm=None)
+
+
+def open_scorer(path: Path, device: "torch.device | str") -> "SentenceScorer":
     """A neural language model: a folder of transformers', or a `transformer_lm`."""
-    from auricle.convert.own import is_own
     from auricle.decode.neural_lm import TransformerScorer
     from auricle.models.causal_lm import CausalLM
 
-    if path.is_dir() and (path / "config.json").is_file() and not is_own(path):
+    if _is_of_transformers(path):
         return CausalLM.load(path, device)
     return TransformerScorer(*open_transformer(path, device))
+
+
+def _is_of_transformers(path: Path) -> bool:
+    """Whether a path is a folder as the transformers library writes them."""
+    from auricle.convert.huggingface_files import is_huggingface
+
+    return path.is_dir() and is_huggingface(path)
+
+
+def _fusion(
+    path: Path, words: Sequence[str], device: "torch.device | str", *, with_lexicon: bool
+) -> "TransformerFusion | CausalFusion":
+    """A neural language model for a search among words or, without a lexicon, units."""
+    from auricle.decode.causal_fusion import CausalFusion
+    from auricle.decode.neural_lm import TransformerFusion
+    from auricle.models.causal_lm import CausalLM
+
+    if not _is_of_transformers(path):
+        return TransformerFusion(*open_transformer(path, device))
+    fusion = CausalFusion(CausalLM.load(path, device))
+    if with_lexicon:
+        fusion.numbers(words)  # all at once, which is faster than one by one
+    else:
+        fusion.check_units(words)
+    return fusion
 
 
 def open_transformer(path: Path, device: "torch.device | str") -> "tuple[TransformerLM, Dictionary]":
@@ -222,16 +295,14 @@ def open_language_model(
     """The language model of a choice, sure to know some of the words it will be asked about."""
     if choice.lm is None:
         return None
-    words = dictionary.symbols[4:] if lexicon is None else lexicon.words
     from auricle.decode.ngram_file import check_vocabulary, open_ngram
 
+    words = dictionary.symbols[4:] if lexicon is None else lexicon.words
     source = (
         "the recogniser's units (give --lexicon for a model of words)" if lexicon is None else lexicon.source
     )
     if choice.name == "fairseqlm":
-        from auricle.decode.neural_lm import TransformerFusion
-
-        fusion = TransformerFusion(*open_transformer(choice.lm, device))
+        fusion = _fusion(choice.lm, words, device, with_lexicon=lexicon is not None)
         check_vocabulary([word in fusion for word in words], words, choice.lm, source)
         return fusion
     from auricle.decode.ngram import NgramModel

@@ -9,7 +9,7 @@ from auricle.data.collate import Batch, SetAside
 from auricle.data.dataset import SpeechDataset
 from auricle.data.loader import BatchLoader
 from auricle.decode.decoder import Decoder
-from auricle.decode.emissions import Emissions, emit, length_batches
+from auricle.decode.emissions import Emissions, emit, length_batches, most_padding
 from auricle.decode.hypothesis import Hypothesis, PostProcess, units_to_words
 from auricle.decode.saved import Clip, SavedEmissions
 from auricle.decode.seq2seq import SearchOptions, search
@@ -55,7 +55,8 @@ class Listener:
         """Batches of like length, their clips named."""
         config = self.model.config
         dataset = SpeechDataset(self.manifest, sample_rate=config.sample_rate, normalize=config.normalize)
-        order = length_batches(dataset.sizes.tolist(), self.max_tokens, self.batch_size)
+        padding = most_padding(self.model) if isinstance(self.model, Wav2Vec2CTC) else 1.0
+        order = length_batches(dataset.sizes.tolist(), self.max_tokens, self.batch_size, padding)
         loader = BatchLoader(
             dataset, max_tokens=None, pad=True, fixed_order=order, num_workers=self.num_workers
         )

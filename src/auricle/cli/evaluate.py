@@ -5,8 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
-from auricle.cli import beam_options as beam
 from auricle.cli.backend import BackendOption, PrecisionOption
+from auricle.cli.beam_options import OPTIONS, with_decoding
 from auricle.cli.infer_words import read_words
 from auricle.cli.options import MODEL, DeviceOption, DictionaryOption
 
@@ -63,7 +63,6 @@ Speakers = Annotated[
         show_default="SUBSET.spk, if there",
     ),
 ]
-RESCORING = ("rescore_lm", "rescore_weight", "rescore_word_score", "rescore_nbest")
 WRITING = "Sequence-to-sequence models"
 LengthPenalty = Annotated[
     float, typer.Option("--lenpen", help="Below 1 favours short answers.", rich_help_panel=WRITING)
@@ -75,6 +74,7 @@ UnkPenalty = Annotated[
 ]
 
 
+@with_decoding()
 def command(
     data: Data = None,
     model: Annotated[Path | None, MODEL] = None,
@@ -84,7 +84,6 @@ def command(
     dictionary: DictionaryOption = None,
     max_tokens: MaxTokens = 1_600_000,
     batch_size: BatchSize = None,
-    decoder: beam.Decoder = "viterbi",
     post_process: PostProcess = None,
     num_workers: NumWorkers = 0,
     device: DeviceOption = None,
@@ -93,27 +92,12 @@ def command(
     save_emissions: SaveEmissions = None,
     emissions: EmissionsFolder = None,
     speakers: Speakers = None,
-    lm_model: beam.LmModel = None,
-    lexicon: beam.LexiconFile = None,
-    lm_weight: beam.LmWeight = None,
-    word_score: beam.WordScore = None,
-    sil_weight: beam.SilWeight = None,
-    unk_weight: beam.UnkWeight = None,
-    beam_: Annotated[int | None, beam.BEAM] = None,
-    beam_size_token: beam.BeamSizeToken = None,
-    beam_threshold: beam.BeamThreshold = None,
-    nbest: beam.NBest = None,
-    engine: beam.Engine = None,
-    decode_workers: beam.Workers = 0,
-    preset: beam.Preset = None,
-    rescore_lm: beam.RescoreLm = None,
-    rescore_weight: beam.RescoreWeight = None,
-    rescore_word_score: beam.RescoreWordScore = None,
-    rescore_nbest: beam.RescoreNBest = None,
     lenpen: LengthPenalty = 1.0,
     max_len_a: MaxLenA = 0.0,
     max_len_b: MaxLenB = 200,
     unkpen: UnkPenalty = 0.0,
+    *,
+    decoding: dict[str, Any],
 ) -> None:
     """Decode a labelled subset and measure its error rates, in percent.
 
@@ -121,16 +105,14 @@ def command(
     counted; the rates are over the others.
     """
     given = dict(locals())
-    words = read_words(given.pop("data") or [])
-    given["beam"] = given.pop("beam_")
-    _run({**given, **words})
+    given |= given.pop("decoding") | read_words(given.pop("data") or [])
+    _run(given)
 
 
 def _run(given: dict[str, Any]) -> None:
     """Sorts the options, evaluates and says what was found."""
-    from auricle.cli.decoders import make_choice
+    from auricle.cli.decoders import choice_of
     from auricle.cli.evaluation import Options, evaluate
-    from auricle.decode.decoder import BEAM_FIELDS
     from auricle.decode.seq2seq import SearchOptions
 
     writing = {
@@ -141,16 +123,8 @@ def _run(given: dict[str, Any]) -> None:
     }
     if given["beam"] is not None:
         writing["beam"] = given["beam"]
-    choice = make_choice(
-        name=given.pop("decoder"),
-        lm=given.pop("lm_model"),
-        lexicon=given.pop("lexicon"),
-        engine=given.pop("engine"),
-        workers=given.pop("decode_workers"),
-        preset=given.pop("preset"),
-        rescoring={name: given.pop(name) for name in RESCORING},
-        **{name: given.pop(name) for name in BEAM_FIELDS},
-    )
+    choice = choice_of(given)
+    given = {name: value for name, value in given.items() if name not in OPTIONS}
     options = Options(**given, decoder=choice, writing=SearchOptions(**writing))
     summary, results = evaluate(options)
     typer.echo(

@@ -17,6 +17,7 @@ from auricle.cli.progress import progress
 from auricle.decode.arpa import read_arpa, write_arpa
 from auricle.decode.estimate import EstimationOptions, estimate
 from auricle.decode.ngram import NgramModel
+from auricle.decode.prune import prune
 from auricle.decode.wordlist import MARKS, pronounce, read_pronunciations, spell
 from auricle.dictionary import Dictionary, letters_to_words
 from auricle.errors import UserError
@@ -37,6 +38,7 @@ class Request:
     output: Path | None = None
     order: int = 3
     prune: str = "0"
+    entropy_prune: float | None = None
     vocabulary: Path | None = None
     case: str = "keep"
     estimator: str = "auto"
@@ -56,6 +58,8 @@ def make(request: Request) -> Iterator[str]:
     _check(request)
     options = EstimationOptions(request.order, _counts(request.prune), _vocabulary(request))
     model = _model(request, options)
+    if request.entropy_prune is not None:
+        model = prune(model, request.entropy_prune)
     sizes = ", ".join(f"{len(table):,} {n}-grams" for n, table in enumerate(model.tables, start=1))
     if request.output is not None:
         write_arpa(model, request.output)

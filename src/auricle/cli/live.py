@@ -13,12 +13,13 @@ from auricle.errors import UserError
 
 if TYPE_CHECKING:
     from auricle.convert.load import Loaded
+    from auricle.decode.listen import Decode
     from auricle.decode.live import Update
 
 
 def listen(
     names: Sequence[str],
-    load: "Callable[[], Loaded]",
+    load: "Callable[[], tuple[Loaded, Decode | None]]",
     output_format: str,
     output: Path | None,
     raw_rate: int,
@@ -28,7 +29,7 @@ def listen(
 
     Args:
         names: `-` for standard input, none for the microphone.
-        load: Gives the model.
+        load: Gives the model, and how to decode what it hears; None: the best path.
         output_format: txt or json.
         output: Has to be None: what is said goes to standard output at once.
         raw_rate: Of samples that come without a header, in Hz.
@@ -41,7 +42,8 @@ def listen(
 
     if output_format not in ("txt", "json") or output is not None:
         raise UserError("--live writes --format txt or json to standard output, as it is said: redirect that")
-    live = LiveTranscriber(load())
+    loaded, decode = load()
+    live = LiveTranscriber(loaded, decode=decode)
     if names:
         source = pipe.blocks(sys.stdin.buffer, live.sample_rate, step_seconds, raw_rate)
     else:

@@ -24,6 +24,15 @@ Prune = Annotated[
     str,
     typer.Option(help="For each order from 1, n-grams seen so often or less are left out: '0 0 1'."),
 ]
+EntropyPrune = Annotated[
+    float | None,
+    typer.Option(
+        min=0.0,
+        help="N-grams whose loss raises the perplexity by a smaller share than this are left out (Stolcke), "
+        "of a --model too: 1e-8 takes little, 1e-6 most.",
+        show_default=False,
+    ),
+]
 Vocabulary = Annotated[
     Path | None,
     typer.Option(help="A word a line: all others count as <unk>.", show_default="the words of the text"),
@@ -65,6 +74,7 @@ def command(
     output: Output = None,
     order: Order = 3,
     prune: Prune = "0",
+    entropy_prune: EntropyPrune = None,
     vocabulary: Vocabulary = None,
     case: Case = "keep",
     estimator: Estimator = "auto",
@@ -85,6 +95,7 @@ def command(
         output=output,
         order=order,
         prune=prune,
+        entropy_prune=entropy_prune,
         vocabulary=vocabulary,
         case=case,
         estimator=estimator,

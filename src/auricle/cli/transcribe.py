@@ -7,11 +7,13 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, BinaryIO
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
 
 from auricle.cli.backend import BackendOption, PrecisionOption, open_model
+from auricle.cli.beam_options import with_decoding
+from auricle.cli.device import pick_device
 from auricle.cli.options import MODEL, DeviceOption, DictionaryOption
 from auricle.cli.progress import Advance, progress
 from auricle.cli.transcripts import (
@@ -33,6 +35,7 @@ from auricle.errors import UserError
 if TYPE_CHECKING:
     from auricle.convert.load import Loaded
     from auricle.decode.formats import FormatOptions
+    from auricle.decode.listen import Decode
     from auricle.decode.transcribe import TranscribeOptions
 
 # fmt: off
@@ -92,6 +95,7 @@ class Job:
     options: "FormatOptions"
 
 
+@with_decoding(leave_out=["nbest"])
 def command(
     paths: Paths = None,
     model: Annotated[Path, MODEL] = ...,  # type: ignore[assignment]  # typer's way to say that it is needed
@@ -113,19 +117,25 @@ def command(
     device: DeviceOption = None,
     backend: BackendOption = None,
     precision: PrecisionOption = None,
+    *,
+    decoding: dict[str, Any],
 ) -> None:
     """Turn audio into text: any format that libsndfile reads (and video, with PyAV), any rate, any length.
 
     A file that cannot be read is named on standard error, and the others are transcribed all the same;
     the exit code is then 2.
     """
+    from auricle.cli.decoders import choice_of, decode_with
     from auricle.decode.cut import CutOptions
     from auricle.decode.pipeline import HearOptions
     from auricle.decode.segments import read_segments
     from auricle.decode.transcribe import TranscribeOptions
 
-    def load_it() -> "Loaded":
-        return load_recogniser(model, dictionary, device, backend, precision)
+    choice = choice_of(decoding)
+
+    def load_it() -> "tuple[Loaded, Decode | None]":
+        loaded = load_recogniser(model, dictionary, device, backend, precision)
+        return loaded, decode_with(choice, loaded, pick_device(device))
 
     names = _names(paths, live=live, segments=segments)
     if live:
@@ -137,7 +147,7 @@ def command(
     sink = Sink(names, output_format, output, output_dir)
     parts = None if segments is None else read_segments(segments)
     hearing = HearOptions(batch_seconds, CutOptions(chunk_seconds, overlap_seconds), parts)
-    loaded = load_it()
+    loaded, decode = load_it()
     _check_times(loaded, output_format)
     written = format_options(
         letters=letters,
@@ -146,7 +156,8 @@ def command(
         max_lines=max_lines,
         max_cue_seconds=max_cue_seconds,
     )
-    broken = _transcribe(Job(names, output_format, written), loaded, TranscribeOptions(hearing), sink)
+    options = TranscribeOptions(hearing, decode=decode)
+    broken = _transcribe(Job(names, output_format, written), loaded, options, sink)
     if broken:
         count = f"{len(broken)} of {len(names)} files could not be read: their names stand above"
         raise UserError(broken[0] if len(names) == 1 else count)

@@ -1,12 +1,13 @@
 """``auricle tune``: the language model's weight and the word score that make the fewest errors."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from auricle.cli import beam_options as beam
+from auricle.cli.beam_options import with_decoding
 from auricle.cli.options import MODEL, DeviceOption, DictionaryOption
+from auricle.errors import UserError
 
 if TYPE_CHECKING:
     from auricle.decode.tuning import Round
@@ -30,59 +31,40 @@ Output = Annotated[
 ]
 
 
+@with_decoding(decoder="kenlm", nbest=50)
 def command(
     data: Data,
-    lm_model: beam.LmModel,
     model: Annotated[Path | None, MODEL] = None,
     emissions: EmissionsFolder = None,
     subset: Subset = "valid",
     labels: Labels = "ltr",
     dictionary: DictionaryOption = None,
-    decoder: beam.Decoder = "kenlm",
-    lexicon: beam.LexiconFile = None,
-    lm_weight: beam.LmWeight = None,
-    word_score: beam.WordScore = None,
-    sil_weight: beam.SilWeight = None,
-    unk_weight: beam.UnkWeight = None,
-    beam_: Annotated[int | None, beam.BEAM] = None,
-    beam_size_token: beam.BeamSizeToken = None,
-    beam_threshold: beam.BeamThreshold = None,
-    nbest: Annotated[int, typer.Option(min=2, help="Hypotheses to rank, of each utterance.")] = 50,
-    engine: beam.Engine = None,
-    preset: beam.Preset = None,
     rounds: Rounds = 6,
     lm_weights: LmWeights = (0.0, 5.0),
     word_scores: WordScores = (-4.0, 4.0),
     output: Output = None,
     device: DeviceOption = None,
+    *,
+    decoding: dict[str, Any],
 ) -> None:
     """Search the language model's weight and the word score on a labelled subset.
 
     The model runs once; n-best lists are ranked anew for every pair of weights, and searches are done where
-    that promises the fewest errors.
+    that promises the fewest errors. With --rescore-lm the search keeps the weights given, is done once, and
+    the weight and word score of that second model are looked for.
     """
-    from auricle.cli.decoders import make_choice
+    from auricle.cli.decoders import choice_of
     from auricle.cli.evaluation import Options
     from auricle.cli.output import check_writable
     from auricle.cli.tuning import best_of, hear, tune_weights, write_rounds
 
     if output is not None:
         check_writable(output.parent)
-    choice = make_choice(
-        name=decoder,
-        lm=lm_model,
-        lexicon=lexicon,
-        engine=engine,
-        preset=preset,
-        lm_weight=lm_weight,
-        word_score=word_score,
-        sil_weight=sil_weight,
-        unk_weight=unk_weight,
-        beam=beam_,
-        beam_size_token=beam_size_token,
-        beam_threshold=beam_threshold,
-        nbest=nbest,
-    )
+    if decoding["lm_model"] is None:
+        raise UserError("no language model to weigh: give it with --lm-model")
+    choice = choice_of(decoding)
+    if choice.beam.nbest < 2:
+        raise UserError(f"--nbest {choice.beam.nbest}: give 2 or more, to rank")
     options = Options(
         data=data, model=model, subset=subset, labels=labels, dictionary=dictionary, decoder=choice,
         emissions=emissions, device=device,
@@ -98,8 +80,9 @@ def command(
     ):
         if value in ends:
             typer.echo(f"{value:g} is an end of {flag}: a wider range may have a better one")
+    again, weight = ("rescore-", "weight") if choice.rescore_lm else ("", "lm-weight")
     typer.echo(
-        f"best: --lm-weight {best.weights.lm_weight:g} --word-score {best.weights.word_score:g} "
+        f"best: --{again}{weight} {best.weights.lm_weight:g} --{again}word-score {best.weights.word_score:g} "
         f"(WER {best.wer:.2f} % on {subset}, {len(saved.clips)} utterances)"
     )
 

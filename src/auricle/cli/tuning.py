@@ -2,18 +2,19 @@
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
-from auricle.cli.decoders import make_decoder, with_weights
+from auricle.cli.decoders import first_pass, make_decoder, open_scorer, with_weights
 from auricle.cli.decoding import Listener, decode_saved, keep_heard
 from auricle.cli.device import pick_device
 from auricle.cli.evaluation import Options, chosen_post_process, model_and_dictionary
 from auricle.decode.beam import BeamSearch
-from auricle.decode.hypothesis import Hypothesis, units_to_words
+from auricle.decode.hypothesis import Hypothesis, PostProcess, units_to_words
+from auricle.decode.neural_lm import ranked, scores_of
 from auricle.decode.report import count_errors
 from auricle.decode.saved import SavedEmissions, load_emissions
-from auricle.decode.tuning import Round, Weights, tune
+from auricle.decode.tuning import Round, Search, Weights, tune
 from auricle.errors import UserError
 from auricle.files import atomic_write_text
 from auricle.manifest import read_labels, read_manifest
@@ -55,10 +56,36 @@ def tune_weights(
     word_scores: tuple[float, float],
     told: Callable[[Round], object],
 ) -> list[Round]:
-    """The rounds of `tune`, with the decoder that the options ask for."""
+    """The rounds of `tune`, with the decoder that the options ask for.
+
+    With a language model that ranks lists anew, its weights are what is tuned: the search is done once.
+    """
     post_process = chosen_post_process(options.post_process, saved.dictionary)
-    device = pick_device(options.device)
+    choice = options.decoder
     said = [units_to_words(reference, post_process) for reference in references]
+
+    def edits(number: int, words: Sequence[str]) -> int:
+        return count_errors([said[number]], [" ".join(words)], post_process="none").word_edits
+
+    start = Weights(choice.beam.lm_weight, choice.beam.word_score)
+    if choice.rescore_lm is not None:
+        start = Weights(choice.rescore_weight, choice.rescore_word_score)
+    make = _searching if choice.rescore_lm is None else _ranking
+    return tune(
+        make(saved, options, post_process),
+        edits,
+        sum(len(text.split()) for text in said),
+        start=start,
+        rounds=rounds,
+        lm_weights=lm_weights,
+        word_scores=word_scores,
+        told=told,
+    )
+
+
+def _searching(saved: SavedEmissions, options: Options, post_process: PostProcess) -> Search:
+    """A search with each pair."""
+    device = pick_device(options.device)
     decoder = make_decoder(options.decoder, saved.dictionary, post_process, device)
 
     def search(weights: Weights) -> list[list[Hypothesis]]:
@@ -70,20 +97,19 @@ def tune_weights(
             decoder = make_decoder(choice, saved.dictionary, post_process, device)
         return [one.hypotheses for one in decode_saved(saved, decoder)]
 
-    def edits(number: int, words: Sequence[str]) -> int:
-        return count_errors([said[number]], [" ".join(words)], post_process="none").word_edits
+    return search
 
-    beam = options.decoder.beam
-    return tune(
-        search,
-        edits,
-        sum(len(text.split()) for text in said),
-        start=Weights(beam.lm_weight, beam.word_score),
-        rounds=rounds,
-        lm_weights=lm_weights,
-        word_scores=word_scores,
-        told=told,
-    )
+
+def _ranking(saved: SavedEmissions, options: Options, post_process: PostProcess) -> Search:
+    """One search, whose lists are ranked anew with each pair."""
+    choice, device = options.decoder, pick_device(options.device)
+    assert choice.rescore_lm is not None
+    decoder = make_decoder(first_pass(choice), saved.dictionary, post_process, device)
+    scorer = open_scorer(choice.rescore_lm, device)
+    lists = [one.hypotheses for one in decode_saved(saved, decoder)]
+    scores = scores_of(lists, scorer)
+    lists = [[replace(one, lm_score=scores[one.words]) for one in hypotheses] for hypotheses in lists]
+    return lambda weights: ranked(lists, scores, weights.lm_weight, weights.word_score)
 
 
 def best_of(rounds: Sequence[Round]) -> Round:

@@ -128,8 +128,7 @@ class BeamSearch:
         self.lm_words = self.lm.numbers(words).to(self.device)
         self.trie: Trie | None = None
         if lexicon is not None:
-            count = len(lexicon.words)
-            scores, _ = self.lm.score(self.lm.start(count).to(self.device), self.lm_words[:count])
+            scores = self.lm.outlook(self.lm_words[: len(lexicon.words)])
             self.trie = build_trie(lexicon, len(dictionary), scores.tolist()).to(self.device)
             self.repeats = any(units[-1] != self.silence for _, units in lexicon.spellings)
 

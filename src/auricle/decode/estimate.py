@@ -92,7 +92,7 @@ def estimate(sentences: Iterable[Sequence[str]], options: EstimationOptions | No
         left = 1.0 - np.bincount(contexts[chosen], discounted[chosen], minlength=len(kept))
         _give_backoffs(tables, left[kept >= 0])
         keys = kept[contexts[chosen]] * len(words) + last[chosen]
-        lower = _lower_order(words, tables, torch.from_numpy(keys))
+        lower = lower_order(words, tables, torch.from_numpy(keys))
         probabilities = discounted[chosen] + left[contexts[chosen]] * lower
         tables.append(_table(keys, probabilities))
         kept = np.full(len(counts.keys), -1)
@@ -206,7 +206,7 @@ def _log10(shares: npt.NDArray[np.floating]) -> torch.Tensor:
         return torch.from_numpy(np.maximum(np.log10(shares), NEVER).astype(np.float32))
 
 
-def _lower_order(words: Sequence[str], tables: Sequence[Table], keys: torch.Tensor) -> Floats:
+def lower_order(words: Sequence[str], tables: Sequence[Table], keys: torch.Tensor) -> Floats:
     """The probability of the last word of each n-gram after one word less, as the tables so far have it."""
     model = NgramModel.build(words, [*tables, Table(keys, *[torch.empty(0)] * 2)])
     ngrams = torch.from_numpy(model.ngrams(model.order))

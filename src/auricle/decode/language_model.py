@@ -26,6 +26,9 @@ class LanguageModel(Protocol):
     def score(self, states: Tensor, words: Tensor) -> tuple[Tensor, Tensor]:
         """Log-probabilities [M] float64 of words [M] after states, and the states after them."""
 
+    def outlook(self, words: Tensor) -> Tensor:
+        """What stands in for words [M] until they end: their scores at the start of a sentence, or above."""
+
     def finish(self, states: Tensor) -> Tensor:
         """Log-probabilities [M] float64 of the sentence ending there."""
 
@@ -48,7 +51,11 @@ class NoLanguageModel:
 
     def score(self, states: Tensor, words: Tensor) -> tuple[Tensor, Tensor]:
         """See `LanguageModel`."""
-        return torch.zeros(len(words), dtype=torch.float64, device=words.device), states
+        return self.outlook(words), states
+
+    def outlook(self, words: Tensor) -> Tensor:
+        """See `LanguageModel`."""
+        return torch.zeros(len(words), dtype=torch.float64, device=words.device)
 
     def finish(self, states: Tensor) -> Tensor:
         """See `LanguageModel`."""

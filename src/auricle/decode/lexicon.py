@@ -272,6 +272,10 @@ class KenLMModel:
         after = torch.tensor([state for _, state in answers], dtype=torch.int64, device=states.device)
         return scores, after[:, None]
 
+    def outlook(self, words: Tensor) -> Tensor:
+        """See `LanguageModel`."""
+        return self.score(self.start(len(words)), words)[0]
+
     def _ask(self, state: int, word: int) -> tuple[float, int]:
         import kenlm
 

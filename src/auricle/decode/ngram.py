@@ -168,6 +168,10 @@ class NgramModel:
                 after[:, m] = rows
         return totals, after
 
+    def outlook(self, words: Tensor) -> Tensor:
+        """See `LanguageModel`."""
+        return self.score(self.start(len(words)), words)[0]
+
     def finish(self, states: Tensor) -> Tensor:
         """Log10-probabilities [M] float64 of the sentence ending there."""
         end = torch.full((len(states),), self._index[END], device=states.device)

@@ -7,10 +7,12 @@ import pytest
 import torch
 
 from auricle.cli import evaluation
+from auricle.cli.decoding import Listener
 from auricle.cli.main import main
 from auricle.convert.loaded import Loaded
 from auricle.decode.transcribe import transcribe
 from auricle.dictionary import Dictionary, words_to_letters
+from auricle.manifest import read_manifest
 from auricle.models.build import build_model
 from language_models import write_lexicon
 from recognisers import LETTERS, tiny_config, tiny_recogniser, write_speech
@@ -165,6 +167,15 @@ def test_a_sequence_to_sequence_model_writes(data, monkeypatch):
     assert all(len(record["nbest"]) == 2 for record in records(data))
 
 
+def test_clips_share_a_batch_on_a_cpu_where_little_is_padding(data):
+    for name, seconds in (("3.wav", 0.29), ("4.wav", 0.24)):
+        write_speech(data / name, seconds)
+        with (data / "test.tsv").open("a") as file:
+            file.write(f"{name}\t{round(seconds * 16000)}\n")
+    listener = Listener(RECOGNISER.model, read_manifest(data / "test.tsv"), 10**6)
+    assert [[clip.index for clip in clips] for clips, _ in listener.batches()] == [[1, 3], [2, 4], [0]]
+
+
 def test_tuning_finds_weights_no_worse_than_the_first(data, capsys):
     assert run(data, "--save-emissions", data / "kept") == 0
     files = ("--lm-model", data / "lm.arpa", "--lexicon", data / "lexicon.txt", "--gen-subset", "test")
@@ -180,6 +191,37 @@ def test_tuning_finds_weights_no_worse_than_the_first(data, capsys):
     weights = ("--lm-weight", tuned["lm_weight"], "--word-score", tuned["word_score"])
     assert beam(data, *weights) == 0
     assert summary(data)["wer"] == pytest.approx(tuned["wer"])
+
+
+def test_tuning_finds_the_weights_of_ranking_anew(data, capsys):
+    assert run(data, "--save-emissions", data / "kept") == 0
+    words = sorted(line.split("\t")[0] for line in (data / "lexicon.txt").read_text().splitlines())
+    (data / "neural").mkdir()
+    first = ("--lm-model", data / "lm.arpa", "--lexicon", data / "lexicon.txt", "--gen-subset", "test")
+    again = ("--rescore-lm", fairseq_lm(data / "neural", words), "--rescore-weight", 3, "--rescore-nbest", 20)
+    files = ("--emissions", data / "kept", *first, "--lm-weight", 0.5, *again)
+    capsys.readouterr()
+    assert main(["tune", *map(str, (data, *files, "--output", data / "tuned.json"))]) == 0
+    said = capsys.readouterr().out
+    tuned = json.loads((data / "tuned.json").read_text())
+    assert tuned["rounds"][0]["weights"] == {"lm_weight": 3, "word_score": 0}
+    assert tuned["wer"] == min(one["wer"] for one in tuned["rounds"])
+    found = (
+        "--rescore-weight",
+        f"{tuned['lm_weight']:g}",
+        "--rescore-word-score",
+        f"{tuned['word_score']:g}",
+    )
+    assert f"best: {' '.join(found)} " in said
+    assert beam(data, "--lm-weight", 0.5, "--rescore-nbest", 20, *again[:2], *found) == 0
+    assert summary(data)["wer"] == pytest.approx(tuned["wer"])
+
+
+def test_tuning_needs_a_model_and_lists(data, capsys):
+    assert main(["tune", str(data), "--emissions", "kept"]) == 2
+    assert "no language model to weigh: give it with --lm-model" in one_line(capsys)
+    assert main(["tune", str(data), "--lm-model", str(data / "lm.arpa"), "--nbest", "1"]) == 2
+    assert "--nbest 1: give 2 or more" in one_line(capsys)
 
 
 def fairseq_lm(folder, words):
@@ -198,6 +240,36 @@ def test_a_transformer_searches_and_ranks_anew(data):
     assert summary(data)["decoder"].startswith("fairseqlm lm.pt (beam 10")
     assert beam(data, "--rescore-lm", lm, "--rescore-weight", 0.3, "--nbest", 2, "--beam", 10) == 0
     assert "rescored by lm.pt 0.3" in summary(data)["decoder"]
+
+
+def causal_lm(folder, words):
+    """A folder of a random GPT-2 whose pieces are words."""
+    transformers = pytest.importorskip("transformers", reason="transformers is not installed")
+    tokenizers = pytest.importorskip("tokenizers", reason="tokenizers is not installed")
+    pieces = {piece: number for number, piece in enumerate(["<s>", "</s>", "<unk>", *words])}
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.WordLevel(pieces, "<unk>"))
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
+    marks = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
+    transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, **marks).save_pretrained(folder)
+    config = transformers.GPT2Config(
+        vocab_size=len(pieces), n_positions=64, n_embd=8, n_layer=1, n_head=2, bos_token_id=0, eos_token_id=1
+    )
+    transformers.GPT2LMHeadModel(config).save_pretrained(folder)
+    return folder
+
+
+def test_a_causal_model_of_transformers_searches(data, capsys):
+    words = sorted(line.split("\t")[0] for line in (data / "lexicon.txt").read_text().splitlines())
+    lm = causal_lm(data / "gpt2", words)
+    fused = ("--w2l-decoder", "fairseqlm", "--lm-model", lm, "--beam", 10)
+    assert run(data, *fused, "--lexicon", data / "lexicon.txt", "--nbest", 2) == 0
+    assert summary(data)["decoder"].startswith("fairseqlm gpt2 (beam 10")
+    assert all(one["lm_score"] < 0 for record in records(data) for one in record["nbest"])
+    assert beam(data, "--rescore-lm", lm, "--rescore-weight", 0.3, "--beam", 10) == 0
+    assert "rescored by gpt2 0.3" in summary(data)["decoder"]
+    capsys.readouterr()
+    assert run(data, *fused) == 2
+    assert "the language model knows none of the recogniser's units" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -97,9 +97,22 @@ def test_mitlm_estimates_alike(text, tmp_path):
         assert own.sentence(words) == pytest.approx(other.sentence(words), rel=0.1)
 
 
+def test_models_are_pruned_by_what_n_grams_are_worth(text, tmp_path):
+    assert run(text, "-o", tmp_path / "whole.arpa") == 0
+    assert run(text, "-o", tmp_path / "less.arpa", "--entropy-prune", "1e-4") == 0
+    assert (
+        run("--model", tmp_path / "whole.arpa", "-o", tmp_path / "later.arpa", "--entropy-prune", "1e-4") == 0
+    )
+    whole, less, later = (read_arpa(tmp_path / f"{name}.arpa") for name in ("whole", "less", "later"))
+    assert [len(table) for table in less.tables] == [len(table) for table in later.tables]
+    assert sum(map(len, less.tables)) < 0.9 * sum(map(len, whole.tables))
+    assert less.words == whole.words
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        (["text.txt", "-o", "lm.arpa", "--entropy-prune", "-1"], "'--entropy-prune'"),
         (["--output", "lm.arpa"], "give the text to estimate from, or a model with --model"),
         (["text.txt"], "nothing to write"),
         (["text.txt", "-o", "lm.arpa", "--case", "title"], "--case title: choose one of keep, lower, upper"),

@@ -1,8 +1,9 @@
-"""Split AN4 by speaker for the learning benchmarks: python benchmarks/prepare_an4.py AN4_FOLDER DEST.
+"""Split a corpus by speaker for the learning benchmarks: python benchmarks/split_by_speaker.py FOLDER DEST.
 
-AN4_FOLDER holds `train.tsv` (path, samples, sample_rate, transcript, speaker). DEST gets `train`, `valid` and
-`train_10min` manifests with their labels, and `dict.ltr.txt`. A tenth of the speakers, drawn with seed 0, is
-held out as `valid`; `train_10min` is the first ten minutes of the shuffled rest.
+FOLDER holds `train.tsv` (path, samples, sample_rate, transcript, speaker): AN4's, or speechocean762's.
+DEST gets `train`, `valid` and `train_10min` manifests with their labels, and `dict.ltr.txt`. A tenth of the
+speakers, drawn with seed 0, is held out as `valid` and named in `valid.spk`; `train_10min` is the first ten
+minutes of the shuffled rest. Transcripts are written in upper case.
 """
 
 import csv
@@ -14,9 +15,14 @@ from auricle.dictionary import Dictionary, words_to_letters
 from auricle.files import atomic_write_text
 from auricle.manifest import Entry, write_manifest
 
-TEN_MINUTES = 600 * 16000
+TEN_MINUTES = 600.0
 
 Row = dict[str, str]
+
+
+def seconds_of(rows: list[Row]) -> float:
+    """How long they are together."""
+    return sum(int(row["samples"]) / int(row["sample_rate"]) for row in rows)
 
 
 def split(rows: list[Row]) -> dict[str, list[Row]]:
@@ -25,11 +31,10 @@ def split(rows: list[Row]) -> dict[str, list[Row]]:
     rng = random.Random(0)
     held_out = set(rng.sample(speakers, round(len(speakers) / 10)))
     train = [row for row in rows if row["speaker"] not in held_out]
-    few, seconds = [], 0
+    few: list[Row] = []
     for row in rng.sample(train, len(train)):
-        if seconds < TEN_MINUTES:
+        if seconds_of(few) < TEN_MINUTES:
             few.append(row)
-            seconds += int(row["samples"])
     return {
         "train": train,
         "train_10min": few,
@@ -37,14 +42,17 @@ def split(rows: list[Row]) -> dict[str, list[Row]]:
     }
 
 
+def letters_of(row: Row) -> str:
+    """A line of labels."""
+    return words_to_letters(row["transcript"].upper())
+
+
 def write(dest: Path, name: str, root: Path, rows: list[Row]) -> None:
     """The manifest and labels of one part."""
     entries = [Entry(row["path"], int(row["samples"]), line) for line, row in enumerate(rows, start=2)]
     write_manifest(dest / f"{name}.tsv", root, entries)
-    letters = [words_to_letters(row["transcript"]) for row in rows]
-    atomic_write_text(dest / f"{name}.ltr", "".join(f"{line}\n" for line in letters))
-    minutes = sum(entry.num_samples for entry in entries) / 16000 / 60
-    print(f"{name}: {len(rows)} utterances, {minutes:.1f} minutes")
+    atomic_write_text(dest / f"{name}.ltr", "".join(f"{letters_of(row)}\n" for row in rows))
+    print(f"{name}: {len(rows)} utterances, {seconds_of(rows) / 60:.1f} minutes")
 
 
 def main() -> None:
@@ -56,8 +64,8 @@ def main() -> None:
     parts = split(rows)
     for name, part in parts.items():
         write(dest, name, root, part)
-    labels = [words_to_letters(row["transcript"]) for row in parts["train"]]
-    Dictionary.from_labels(labels).save(dest / "dict.ltr.txt")
+    atomic_write_text(dest / "valid.spk", "".join(f"{row['speaker']}\n" for row in parts["valid"]))
+    Dictionary.from_labels(map(letters_of, parts["train"])).save(dest / "dict.ltr.txt")
 
 
 if __name__ == "__main__":
