@@ -1,4 +1,4 @@
-"""A run that had learnt and was taken up again was called diverging: short utterances came, then long ones."""
+"""A run that had learnt and was taken up again was called diverging: its batches differed."""
 
 from auricle.train.watch import WINDOW_UPDATES, Watch
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
+from auricle.models import cpu_matmul
 from auricle.models.adapters import AdaptedLayer
 from auricle.models.config import EncoderConfig
 from auricle.models.conformer import ConformerLayer, MaskedBatchNorm, distance_table
@@ -38,6 +39,7 @@ class Encoder(nn.Module):
         padding_mask: Tensor | None,
         layer: int | None = None,
         corpus_key: Tensor | None = None,
+        keep_layers: bool = True,
     ) -> tuple[Tensor, list[Tensor]]:
         """The context, and what each layer gave.
 
@@ -46,6 +48,7 @@ class Encoder(nn.Module):
             padding_mask: bool [B, N], True at padding; None where nothing is padded.
             layer: Stop after this layer (from 0), without the final norm of pre-norm models.
             corpus_key: int64 [B], which adapters each row goes through, in models that have some.
+            keep_layers: Give what the layers gave; otherwise none is kept in memory.
 
         Returns:
             Context [B, N, C] and one [B, N, C] a layer, before any final norm (quirks 6, 7).
@@ -56,6 +59,8 @@ class Encoder(nn.Module):
         if layer is not None and not 0 <= layer < len(self.layers):
             raise IndexError(f"layer {layer}: there are 0 to {len(self.layers) - 1}")
         frames = x.shape[1]
+        # Where the norms are more exact than the products are, so is what the layers add to.
+        x = cpu_matmul.as_product_of(x, self.layer_norm.weight)
         x = self._with_positions(x, padding_mask)
         x, padding_mask = self._with_extra_frames(x, padding_mask)
         around = self._surroundings(x, padding_mask, corpus_key)
@@ -63,7 +68,7 @@ class Encoder(nn.Module):
         kept = layers_to_run(len(self.layers), self.config.layerdrop, self.training)
         for block, keep in zip(self.layers[: None if layer is None else layer + 1], kept, strict=False):
             x = self._run(block, x, around) if keep else x
-            layers.append(x[:, :frames])
+            layers += [x[:, :frames]] if keep_layers else []
         x = x[:, :frames]
         if self.config.pre_norm and layer is None:
             x = self.layer_norm(x)
