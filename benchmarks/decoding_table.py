@@ -167,26 +167,26 @@ def rows_of(dest: Path, arpa: Path | None) -> list[Row]:
     return rows
 
 
-def tuned_weights(row: Row, half: str, dest: Path, before: Sequence[str]) -> list[str]:
+def tuned_weights(row: Row, half: str, dest: Path, before: Sequence[str], rounds: int) -> list[str]:
     """The weights that make the fewest errors on a half, as options."""
     found = dest / "tuned" / f"{row.name.replace(' ', '_')}_{half}.json"
     if not found.exists():
         emissions = ("--emissions", dest / f"heard_{half}", "--gen-subset", half)
-        ranges = ("--lm-weights", 0, 5, "--word-scores", -4, 12)
-        run("tune", dest / "halves", *emissions, *row.options, *before, *ranges, "--output", found)
+        where = ("--lm-weights", 0, 5, "--word-scores", -4, 12, "--rounds", rounds, "--output", found)
+        run("tune", dest / "halves", *emissions, *row.options, *before, *where)
     best = json.loads(found.read_text(encoding="utf-8"))
     weight = "weight" if row.tuned else "lm-weight"
     names = (f"--{row.tuned}{weight}", f"--{row.tuned}word-score")
     return [*before, names[0], f"{best['lm_weight']:g}", names[1], f"{best['word_score']:g}"]
 
 
-def decode(row: Row, dest: Path, done: dict[str, Found]) -> Found:
+def decode(row: Row, dest: Path, done: dict[str, Found], rounds: int) -> Found:
     """Tunes on one half and decodes the other, in turn."""
     found = Found(row.name)
     for half, other in (HALVES, HALVES[::-1]):
         weights = done[row.take].weights[half] if row.take else []
         if row.tuned is not None:
-            weights = tuned_weights(row, other, dest, weights)
+            weights = tuned_weights(row, other, dest, weights, rounds)
         results = dest / "results" / f"{row.name.replace(' ', '_')}_{half}"
         emissions = ("--emissions", dest / f"heard_{half}", "--gen-subset", half)
         run("evaluate", dest / "halves", *emissions, *row.options, *weights, "--results-path", results)
@@ -237,6 +237,7 @@ def main() -> None:
     options.add_argument("--threads", type=int, default=os.cpu_count())
     options.add_argument("--arpa", type=Path, help="one more n-gram model, of other text, in the same case")
     options.add_argument("--only", nargs="+", metavar="WORD", help="rows whose names hold one of these words")
+    options.add_argument("--rounds", type=int, default=6, help="searches of `auricle tune` at most")
     options.add_argument("--dry", action="store_true", help="write no result file")
     arguments = options.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -249,7 +250,7 @@ def main() -> None:
     prepare(arguments.data.resolve(), arguments.model.resolve(), dest, arpa, rows)
     done: dict[str, Found] = {}
     for row in rows:
-        done[row.name] = decode(row, dest, done)
+        done[row.name] = decode(row, dest, done, arguments.rounds)
     found = list(done.values())
     said = f"{arguments.data.name}: {len(found[0].words)} speakers, {sum(found[0].words.values())} words"
     print(f"\n{said}; {facts()['cpu']}, threads: {arguments.threads}\n\n{table(found)}")

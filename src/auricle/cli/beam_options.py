@@ -2,9 +2,10 @@
 
 import inspect
 from collections.abc import Callable, Collection
+from copy import copy
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import typer
 
@@ -25,7 +26,8 @@ LmModel = Annotated[
     typer.Option(
         "--lm-model",
         "--kenlm-model",
-        help="ARPA (also gzipped) or KenLM binary; with fairseqlm a checkpoint of a transformer_lm.",
+        help="ARPA (also gzipped) or KenLM binary; with fairseqlm a checkpoint of a transformer_lm, or a "
+        "folder of a causal model of transformers.",
         rich_help_panel=PANEL,
     ),
 ]
@@ -159,7 +161,7 @@ def with_decoding(*, leave_out: Collection[str] = (), **defaults: Any) -> Callab
             name,
             inspect.Parameter.POSITIONAL_OR_KEYWORD,
             default=defaults.get(name, default),
-            annotation=annotation,
+            annotation=_shown(annotation) if name in defaults else annotation,
         )
         for name, (annotation, default) in table.items()
     ]
@@ -178,3 +180,11 @@ def with_decoding(*, leave_out: Collection[str] = (), **defaults: Any) -> Callab
         return filled
 
     return add
+
+
+def _shown(annotation: Any) -> Any:
+    """An option whose help tells the default that it has."""
+    kind, option = get_args(annotation)
+    option = copy(option)
+    option.show_default = True
+    return Annotated[kind, option]

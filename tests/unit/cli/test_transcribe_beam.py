@@ -100,6 +100,15 @@ def test_every_option_of_evaluate_but_nbest_is_there(capsys):
     assert "--nbest" not in shown
 
 
+def test_help_tells_the_defaults_of_each_command(capsys):
+    shown = {}
+    for command in ("tune", "evaluate"):
+        assert main([command, "--help"]) == 0
+        text = " ".join(capsys.readouterr().out.replace("\u2502", " ").split())
+        shown[command] = text[text.index("--nbest") :][:120]
+    assert "[default: 50]" in shown["tune"] and "[default: (1)]" in shown["evaluate"]
+
+
 def test_mistakes_are_one_line(tmp_path, clips, search, capsys):
     mistakes = {
         ("--lm-model", "nowhere.arpa"): "nowhere.arpa: cannot be read",
