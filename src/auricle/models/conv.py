@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from auricle.errors import UserError
-from auricle.models import cpu_conv, cpu_matmul
+from auricle.models import cpu_conv, cpu_front_end, cpu_matmul
 from auricle.models.config import ConvLayers
 from auricle.models.norm import MaskedGroupNorm
 
@@ -139,15 +139,51 @@ class ConvBlock(nn.Sequential):
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """[B, C_in, N_in] -> [B, C, N]; `lengths` int64 [B] counts the frames of the *output*."""
-        dtype = cpu_matmul.dtype_of_products(x)
+        dtype = self.dtype_of_products(x)
         if dtype is not None:
-            # A model in bfloat16 is given waveforms in float32: what comes of them is rounded, not they.
-            dtype = torch.bfloat16 if self[0].weight.dtype == torch.bfloat16 else dtype
             with torch.autocast("cpu", enabled=False):
                 return self._by_products(x, lengths, dtype)
         x = self[0](x)
         x = self[2](x, lengths) if self.per_row else self[2](x)
         return F.gelu(x)
+
+    def dtype_of_products(self, x: Tensor) -> torch.dtype | None:
+        """As `cpu_matmul.dtype_of_products`."""
+        dtype = cpu_matmul.dtype_of_products(x)
+        # A model in bfloat16 is given waveforms in float32: what comes of them is rounded, not they.
+        return torch.bfloat16 if dtype is not None and self[0].weight.dtype == torch.bfloat16 else dtype
+
+    @property
+    def hears_all(self) -> bool:
+        """Whether a frame can only be told when the whole row was heard, but for what `first` does."""
+        return self.per_row and self[0].bias is not None
+
+    def first(self, waveforms: Tensor, lengths: Tensor | None, dtype: torch.dtype) -> cpu_front_end.First:
+        """In inference, what `forward` makes of waveforms [B, T]; `lengths` counts frames of the output."""
+        conv, norm = self[0], self[2]
+        assert isinstance(conv, nn.Conv1d)
+        if not isinstance(norm, nn.GroupNorm):
+            run, (_, kernel, stride), x = self.local(dtype), self.layer, waveforms.to(dtype)[..., None]
+            return lambda row, start, stop: run(x[row, start * stride : (stop - 1) * stride + kernel])
+        frames, weight = normalised_product(waveforms.float(), conv, norm, lengths)
+
+        def part(row: int, start: int, stop: int) -> Tensor:
+            y = cpu_matmul.product(frames[row, start:stop], weight[row].t())
+            return torch.ops.aten.gelu_(y).to(dtype)  # type: ignore[no-any-return]
+
+        return part
+
+    def local(self, dtype: torch.dtype) -> cpu_front_end.Layer:
+        """In inference, what `forward` makes of one utterance; not of a block with a group norm."""
+        conv, norm = self[0], self[2]
+        assert isinstance(conv, nn.Conv1d)
+        bias = None if conv.bias is None else conv.bias.to(dtype)
+
+        def normalise(y: Tensor) -> Tensor:
+            return norm(y.t()[None])[0].t()  # type: ignore[no-any-return]
+
+        plain = isinstance(norm, nn.Identity)
+        return cpu_front_end.layer(conv.weight.to(dtype), bias, conv.stride[0], None if plain else normalise)
 
     def _by_products(self, x: Tensor, lengths: Tensor | None, dtype: torch.dtype) -> Tensor:
         """As `forward`, with channels-last strides throughout (see `cpu_conv`)."""
@@ -254,6 +290,8 @@ class ConvFeatureExtractor(nn.Module):
             waveforms = waveforms.masked_fill(padding, 0.0)
         if self.reference_padding:
             lengths = None
+        if self._can_be_cut(waveforms):
+            return self._in_stretches(waveforms, lengths)
         x = waveforms[:, None]
         if cpu_matmul.dtype_of_products(x) is None:
             x = x.to(self.conv_layers[0][0].weight.dtype)  # type: ignore[index]
@@ -261,3 +299,25 @@ class ConvFeatureExtractor(nn.Module):
             lengths = None if lengths is None else conv_length(lengths, kernel, stride)
             x = block(x, lengths)
         return x
+
+    def _can_be_cut(self, waveforms: Tensor) -> bool:
+        block = self.conv_layers[0]
+        assert isinstance(block, ConvBlock)
+        inference = not torch.is_grad_enabled() and cpu_matmul.dtype_of_products(waveforms) is not None
+        return inference and not block.hears_all
+
+    def _in_stretches(self, waveforms: Tensor, lengths: Tensor | None) -> Tensor:
+        """As `forward`, where nobody wants a gradient (see `cpu_front_end`)."""
+        block, *others = self.conv_layers
+        dtype = block.dtype_of_products(waveforms)
+        _, kernel, stride = self.layers[0]
+        counts = torch.full(waveforms.shape[:1], waveforms.shape[1]) if lengths is None else lengths
+        of_first = None if lengths is None else conv_length(lengths, kernel, stride)
+        width = num_frames(waveforms.shape[1], self.layers)
+        with torch.autocast("cpu", enabled=False):
+            y = waveforms.new_zeros(len(waveforms), width, self.out_channels, dtype=dtype)
+            layers = [other.local(dtype) for other in others]
+            windows = [(kernel, stride) for _, kernel, stride in self.layers[1:]]
+            frames = num_frames(counts, self.layers).tolist()
+            cpu_front_end.fill(y, frames, block.first(waveforms, of_first, dtype), layers, windows)
+        return y.transpose(1, 2)

@@ -23,12 +23,10 @@ class Products:
     def __init__(self, weight: Tensor, stride: int) -> None:
         self.stride = stride
         self.shape = weight.shape
-        self.by_tap = weight.permute(0, 2, 1).flatten(1)
         self.firsts = range(0, weight.shape[2], stride)
-        width = stride * weight.shape[1]
-        self.taps = [part.contiguous() for part in torch.split(self.by_tap, width, dim=1)]
-        # Many blocks are summed up: in float32, whatever the products are computed in.
-        self.g_taps = [torch.zeros_like(part, dtype=torch.float32) for part in self.taps]
+        parts = torch.split(weight, stride, dim=2)
+        self.taps = [part.permute(0, 2, 1).flatten(1).contiguous() for part in parts]
+        self.g_taps: list[Tensor] = []
 
     def forward(self, x: Tensor, start: int, count: int, bias: Tensor | None) -> Tensor:
         """The convolution of [I, C] at `count` frames from `start` on: [count, D]."""
@@ -44,6 +42,7 @@ class Products:
         The gradient of x [I, C] is set at the first S positions of each frame and added to at the others:
         the frames have to come in descending order.
         """
+        self.g_taps = self.g_taps or self._zeros()
         for first, taps, g_taps in zip(self.firsts, self.taps, self.g_taps, strict=True):
             g_taps += product(g.t(), self._windows(x, start, len(g), first, taps).t())
             if g_x is not None:
@@ -54,7 +53,12 @@ class Products:
     def weight_gradient(self) -> Tensor:
         """[D, C, K] float32, of all frames that have been through `backward`."""
         outputs, channels, kernel = self.shape
-        return torch.cat(self.g_taps, dim=1).view(outputs, kernel, channels).permute(0, 2, 1)
+        by_tap = torch.cat(self.g_taps or self._zeros(), dim=1)
+        return by_tap.view(outputs, kernel, channels).permute(0, 2, 1)
+
+    def _zeros(self) -> list[Tensor]:
+        # Many blocks are summed up: in float32, whatever the products are computed in.
+        return [torch.zeros_like(taps, dtype=torch.float32) for taps in self.taps]
 
     def _windows(self, x: Tensor, start: int, count: int, first: int, taps: Tensor) -> Tensor:
         """What `taps`, those from `first`, see in [I, C] from frame `start` on: a view [count, taps * C]."""
