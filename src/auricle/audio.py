@@ -324,11 +324,12 @@ def _reason(source: Source, error: Exception) -> str:
     if isinstance(error, MemoryError):
         return "its header asks for more memory than there is: it is probably corrupt"
     if isinstance(error, soundfile.LibsndfileError):
-        reason = f"{error.error_string.rstrip('.')} (corrupt, or not audio)"
+        said = error.error_string.removeprefix("Error : ").rstrip(".")
+        reason = f"{said} (corrupt, or not audio)"
     else:
         reason = getattr(error, "strerror", None) or str(error)
     if not isinstance(source, str | os.PathLike):
-        return reason
+        return "empty" if source.seekable() and source.seek(0, os.SEEK_END) == 0 else reason
     path = os.fspath(source)
     member = _SLICE.fullmatch(path)
     if member is not None and os.path.exists(member["archive"]):

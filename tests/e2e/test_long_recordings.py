@@ -1,5 +1,6 @@
 """Recordings as they come: long, joined, broken, of other kinds; real speech and real commands."""
 
+import io
 import json
 import os
 import shutil
@@ -119,6 +120,43 @@ def test_a_pipe_that_cannot_seek_is_transcribed(checkpoint, capsys, monkeypatch)
         assert main(["transcribe", "-", "--model", str(checkpoint), "--device", "cpu"]) == 0
     writer.join()
     assert capsys.readouterr().out == auricle.transcribe(CLIPS[0], checkpoint)[0].text + "\n"
+
+
+@pytest.mark.parametrize("seekable", [True, False])
+def test_a_pipe_that_nothing_comes_through(checkpoint, capsys, monkeypatch, seekable):
+    stdin = io.BytesIO()
+    monkeypatch.setattr(stdin, "seekable", lambda: seekable, raising=False)
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=stdin))
+    words = ["-", "--model", str(checkpoint), "--device", "cpu"]
+    assert main(["transcribe", *words]) == 2
+    said = "audio stream" if seekable else "standard input"
+    assert capsys.readouterr() == ("", f"auricle: {said}: empty\n")
+    assert main(["transcribe", *words, "--live"]) == 0
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("sound", [True, False])
+def test_a_film(checkpoint, tmp_path, capsys, sound):
+    av = pytest.importorskip("av", reason="no PyAV: pip install 'auricle[video]'")
+    path, samples = tmp_path / "film.mkv", read(CLIPS[0]).samples.numpy()
+    with av.open(path, "w") as container:
+        pictures = container.add_stream("mpeg4", rate=10)
+        pictures.width, pictures.height, pictures.pix_fmt = 32, 32, "yuv420p"
+        track = container.add_stream("aac", rate=16000, layout="mono") if sound else None
+        picture = av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), dtype=np.uint8), format="rgb24")
+        packets = [*pictures.encode(picture), *pictures.encode(None)]
+        if track is not None:
+            frame = av.AudioFrame.from_ndarray(samples[None], format="fltp", layout="mono")
+            frame.sample_rate = 16000
+            packets += [*track.encode(frame), *track.encode(None)]
+        for packet in packets:
+            container.mux(packet)
+    code = main(["transcribe", str(path), "--model", str(checkpoint), "--device", "cpu"])
+    captured = capsys.readouterr()
+    if sound:
+        assert code == 0 and captured.out.strip()
+    else:
+        assert (code, captured.err) == (2, f"auricle: {path}: holds no sound track\n")
 
 
 def nothing(path):

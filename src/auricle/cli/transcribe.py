@@ -1,5 +1,6 @@
 """``auricle transcribe``: audio in, text out."""
 
+import io
 import os
 import shutil
 import sys
@@ -225,6 +226,12 @@ def _is_audio(file: Path) -> bool:
     return file.suffix.lower() in EXTENSIONS and file.is_file()
 
 
+class _StandardInput(io.BufferedReader):
+    """A copy of it on the disk, which by itself has no name for messages."""
+
+    name = "standard input"
+
+
 def _opened(names: Iterable[str]) -> Iterator[str | BinaryIO]:
     """Paths as they are, standard input as what libsndfile can seek in: a pipe is put on disk first."""
     for name in names:
@@ -233,10 +240,10 @@ def _opened(names: Iterable[str]) -> Iterator[str | BinaryIO]:
         elif sys.stdin.buffer.seekable():
             yield sys.stdin.buffer
         else:
-            with tempfile.TemporaryFile() as spooled:
+            with tempfile.TemporaryFile(buffering=0) as spooled:
                 shutil.copyfileobj(sys.stdin.buffer, spooled)
                 spooled.seek(0)
-                yield spooled
+                yield _StandardInput(spooled)
 
 
 def _transcribe(job: Job, loaded: "Loaded", options: "TranscribeOptions", sink: Sink) -> list[str]:

@@ -73,6 +73,7 @@ class Wav2Vec2CTC(nn.Module):
                 input_noise=input_noise,
                 temperature=temperature,
                 corpus_key=corpus_key,
+                keep_layers=False,
             )
         context = self.final_dropout(features.context)
         if not torch.is_autocast_enabled(context.device.type):

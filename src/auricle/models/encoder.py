@@ -38,6 +38,7 @@ class Encoder(nn.Module):
         padding_mask: Tensor | None,
         layer: int | None = None,
         corpus_key: Tensor | None = None,
+        keep_layers: bool = True,
     ) -> tuple[Tensor, list[Tensor]]:
         """The context, and what each layer gave.
 
@@ -46,6 +47,7 @@ class Encoder(nn.Module):
             padding_mask: bool [B, N], True at padding; None where nothing is padded.
             layer: Stop after this layer (from 0), without the final norm of pre-norm models.
             corpus_key: int64 [B], which adapters each row goes through, in models that have some.
+            keep_layers: Give what the layers gave; otherwise none is kept in memory.
 
         Returns:
             Context [B, N, C] and one [B, N, C] a layer, before any final norm (quirks 6, 7).
@@ -63,7 +65,7 @@ class Encoder(nn.Module):
         kept = layers_to_run(len(self.layers), self.config.layerdrop, self.training)
         for block, keep in zip(self.layers[: None if layer is None else layer + 1], kept, strict=False):
             x = self._run(block, x, around) if keep else x
-            layers.append(x[:, :frames])
+            layers += [x[:, :frames]] if keep_layers else []
         x = x[:, :frames]
         if self.config.pre_norm and layer is None:
             x = self.layer_norm(x)

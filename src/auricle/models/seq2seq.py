@@ -110,6 +110,7 @@ class Wav2Vec2Seq2Seq(nn.Module):
                 input_noise=input_noise,
                 temperature=temperature,
                 corpus_key=corpus_key,
+                keep_layers=False,
             )
         frames = self.final_dropout(features.context)
         if self.proj is not None:

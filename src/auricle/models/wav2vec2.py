@@ -135,6 +135,7 @@ class Wav2Vec2(nn.Module):
         input_noise: Tensor | None = None,
         temperature: float = 1.0,
         corpus_key: CorpusKey = None,
+        keep_layers: bool = True,
     ) -> Features:
         """Contextualised representations.
 
@@ -147,6 +148,7 @@ class Wav2Vec2(nn.Module):
             input_noise: Gumbel noise [B, N, G, V], in training of models that quantize their input.
             temperature: Of that.
             corpus_key: Which adapters to use, one number for all rows or for each; of models that have some.
+            keep_layers: Give what each layer gave; otherwise none is kept in memory.
 
         Returns:
             `Features`; `lengths` there counts frames. Clips shorter than the receptive field have none.
@@ -159,7 +161,7 @@ class Wav2Vec2(nn.Module):
         features, frames = self._normalise(latent, frames)
         x, _ = self.encoder_input(features, frames, input_noise, temperature)
         x = self._mask(x, span_mask, channel_mask)
-        context, layers = self._contextualise(x, frames, layer, corpus_key)
+        context, layers = self._contextualise(x, frames, layer, corpus_key, keep_layers)
         whole = self.num_frames(waveforms.shape[1])
         if frames is None:
             frames = torch.full(waveforms.shape[:1], whole, dtype=torch.int64, device=waveforms.device)
@@ -233,7 +235,7 @@ class Wav2Vec2(nn.Module):
         return x if last is None else x.masked_fill(last[:, None], 0.0)
 
     def _contextualise(
-        self, x: Tensor, frames: Tensor | None, layer: int | None, corpus_key: CorpusKey
+        self, x: Tensor, frames: Tensor | None, layer: int | None, corpus_key: CorpusKey, keep_layers: bool
     ) -> tuple[Tensor, list[Tensor]]:
         padding_mask = None
         if frames is not None:
@@ -241,7 +243,7 @@ class Wav2Vec2(nn.Module):
             positions = torch.arange(x.shape[1], device=x.device)
             padding_mask = positions >= frames.clamp(min=1)[:, None]
         key = adapter_of_each_row(corpus_key, self.config.encoder, x)
-        return self.encoder(x, padding_mask, layer, key)  # type: ignore[no-any-return]
+        return self.encoder(x, padding_mask, layer, key, keep_layers)  # type: ignore[no-any-return]
 
 
 class Wav2Vec2Pretraining(Wav2Vec2):
@@ -286,7 +288,7 @@ class Wav2Vec2Pretraining(Wav2Vec2):
         features, frames = self._normalise(latent, frames)
         x, from_input = self.encoder_input(features, frames, draws.input_noise, draws.temperature)
         x = self._mask(x, draws.span_mask, draws.channel_mask)
-        context, _ = self._contextualise(x, frames, None, corpus_key)
+        context, _ = self._contextualise(x, frames, None, corpus_key, keep_layers=False)
         predictions = self.final_proj(gather_rows(context, draws.masked_frames))
         candidates, quantized = self._candidates(features, frames, draws)
         reported = quantized or from_input
