@@ -14,6 +14,7 @@ import random
 import re
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -22,6 +23,8 @@ from pathlib import Path
 from statistics import median
 
 RESULTS = Path(__file__).parent / "results"
+GIB_EACH = 1.8
+"""Of memory, for a contender of Base size and what it imports."""
 Step = Callable[[int], None]
 """Does the work of one round, by its number."""
 
@@ -34,13 +37,21 @@ class Result:
         name: Of the contender.
         seconds: Of each round.
         cpu_seconds: Of each round, user and system, all threads.
+        baseline_seconds: What the first contender took in the same rounds.
         peak_mib: Most memory at any time, less what the imports took; None where the system does not say.
+        error: Why it did not get to the end; the other values are then those of the rounds until there.
     """
 
     name: str
     seconds: list[float]
     cpu_seconds: list[float]
+    baseline_seconds: list[float]
     peak_mib: float | None
+    error: str | None = None
+
+
+class Failed(Exception):
+    """A contender did not answer."""
 
 
 def parser(description: str, rounds: int) -> argparse.ArgumentParser:
@@ -50,6 +61,8 @@ def parser(description: str, rounds: int) -> argparse.ArgumentParser:
     options.add_argument("--rounds", type=int, default=rounds, help="measured, after one to warm up")
     options.add_argument("--seconds", type=float, default=10.0, help="audio a row")
     options.add_argument("--only", nargs="+", metavar="NAME", help="contenders; the first is the baseline")
+    options.add_argument("--at-once", type=int, metavar="N", help="in memory at most; else all that fit")
+    options.add_argument("--limit", type=float, default=300.0, help="seconds for a step, building included")
     options.add_argument("--dry", action="store_true", help="write no result file")
     options.add_argument("--serve", metavar="NAME", help=argparse.SUPPRESS)
     return options
@@ -70,20 +83,61 @@ def serve(build: Callable[[], Step]) -> None:
 
 
 def compare(names: Sequence[str], arguments: argparse.Namespace) -> list[Result]:
-    """Start the contenders and let them take turns, in another order each round."""
-    names = arguments.only or names
-    turns: dict[str, list[list[float]]] = {name: [] for name in names}
+    """Start the contenders and let them take turns, in another order each round.
+
+    Where they do not fit into memory together, they come in groups, the first contender with each of them.
+    One that fails is told of, and the others go on.
+    """
+    base, *others = arguments.only or names
+    size = max((arguments.at_once or _fitting()) - 1, 1)
+    groups = [others[i : i + size] for i in range(0, len(others), size)] or [[]]
+    results: list[Result] = []
     with contextlib.ExitStack() as stack:
-        processes = {name: stack.enter_context(_start(name, arguments.threads)) for name in names}
-        for number in range(arguments.rounds + 1):
-            for name in random.Random(number).sample(names, len(names)):
-                turns[name].append(_ask(processes[name], name, number))
-            last = ", ".join(f"{name} {turns[name][-1][0]:.2f} s" for name in names)
-            print(f"round {number or 'to warm up'}: {last}", file=sys.stderr)
-    return [
-        Result(name, [x[0] for x in rounds[1:]], [x[1] for x in rounds[1:]], rounds[-1][2])
-        for name, rounds in turns.items()
-    ]
+        baseline = stack.enter_context(_start(base, arguments.threads))
+        for group in groups:
+            with contextlib.ExitStack() as inner:
+                processes = {name: inner.enter_context(_start(name, arguments.threads)) for name in group}
+                found = _take_turns(base, {base: baseline, **processes}, arguments)
+            results += found[1:] if results else found
+    return results
+
+
+def _take_turns(
+    base: str, processes: "dict[str, subprocess.Popen[str]]", arguments: argparse.Namespace
+) -> list[Result]:
+    turns: dict[str, dict[int, list[float]]] = {name: {} for name in processes}
+    errors: dict[str, str] = {}
+    for number in range(arguments.rounds + 1):
+        for name in random.Random(number).sample(list(processes), len(processes)):
+            if name in errors:
+                continue
+            try:
+                turns[name][number] = _ask(processes[name], name, number, arguments.limit)
+            except Failed as error:
+                if name == base:
+                    raise SystemExit(f"{error}: without it there is nothing to compare with") from None
+                errors[name] = str(error)
+        last = ", ".join(f"{name} {turns[name][number][0]:.2f} s" for name in processes if name not in errors)
+        print(f"round {number or 'to warm up'}: {last}", file=sys.stderr)
+    return [_result(name, rounds, turns[base], errors.get(name)) for name, rounds in turns.items()]
+
+
+def _result(
+    name: str, rounds: dict[int, list[float]], base: dict[int, list[float]], error: str | None
+) -> Result:
+    measured = sorted(rounds.keys() - {0})
+    wall, cpu = ([rounds[number][i] for number in measured] for i in range(2))
+    peak = rounds[measured[-1]][2] if measured else None
+    return Result(name, wall, cpu, [base[number][0] for number in measured], peak, error)
+
+
+def _fitting() -> int:
+    """How many contenders fit into the memory that is free, by what one of Base size takes."""
+    with contextlib.suppress(OSError):
+        info = Path("/proc/meminfo").read_text(encoding="utf-8")
+        free = int(re.search(r"^MemAvailable:\s*(\d+) kB", info, re.M)[1]) / 2**20  # type: ignore[index]
+        return max(int(free / GIB_EACH), 2)
+    return 4
 
 
 def report(job: str, results: Sequence[Result], arguments: argparse.Namespace) -> None:
@@ -92,7 +146,8 @@ def report(job: str, results: Sequence[Result], arguments: argparse.Namespace) -
     print(table(results))
     if arguments.dry:
         return
-    settings = {key: value for key, value in vars(arguments).items() if key not in ("serve", "dry", "only")}
+    private = ("serve", "dry", "only", "exported", "limit")
+    settings = {key: value for key, value in vars(arguments).items() if key not in private}
     content = {"job": job, **settings, **facts(), "results": [asdict(result) for result in results]}
     now = datetime.now(UTC)
     name = f"{now:%Y-%m-%d}-{Path(sys.argv[0]).stem.removeprefix('bench_')}-{arguments.threads}-threads.json"
@@ -106,18 +161,21 @@ def table(results: Sequence[Result]) -> str:
 
     The ratio of medians is the median over the rounds of the ratio within a round.
     """
-    base = results[0]
     lines = [
         "|   | median s | min s | CPU s | ratio, median | ratio, min | peak MiB |",
         "|---|---|---|---|---|---|---|",
     ]
     for result in results:
-        paired = median(a / b for a, b in zip(base.seconds, result.seconds, strict=True))
+        if result.error is not None:
+            lines.append(f"| {result.name} | {result.error} | | | | | |")
+            continue
+        base = result.baseline_seconds
+        paired = median(a / b for a, b in zip(base, result.seconds, strict=True))
         peak = "" if result.peak_mib is None else f"{result.peak_mib:.0f}"
         lines.append(
             f"| {result.name} | {median(result.seconds):.3f} | {min(result.seconds):.3f} "
             f"| {median(result.cpu_seconds):.3f} | {paired:.2f} "
-            f"| {min(base.seconds) / min(result.seconds):.2f} | {peak} |"
+            f"| {min(base) / min(result.seconds):.2f} | {peak} |"
         )
     return "\n".join(lines)
 
@@ -152,15 +210,26 @@ def _start(name: str, threads: int):  # type: ignore[no-untyped-def]
     try:
         yield process
     finally:
-        process.stdin.close()
+        with contextlib.suppress(OSError):
+            process.stdin.close()
         process.wait()
 
 
-def _ask(process: subprocess.Popen[str], name: str, number: int) -> list[float]:
-    print(number, file=process.stdin, flush=True)
-    answer = process.stdout.readline()  # type: ignore[union-attr]
+def _ask(process: "subprocess.Popen[str]", name: str, number: int, limit: float) -> list[float]:
+    timer = threading.Timer(limit, process.kill)
+    timer.start()
+    try:
+        print(number, file=process.stdin, flush=True)
+        answer = process.stdout.readline()  # type: ignore[union-attr]
+    except OSError:  # it ended before
+        answer = ""
+    finally:
+        late = not timer.is_alive()
+        timer.cancel()
+    if late:
+        raise Failed(f"{name} took more than {limit:g} s")
     if not answer:
-        raise SystemExit(f"{name} ended before its time: its message stands above")
+        raise Failed(f"{name} ended with code {process.wait()}: its message stands above")
     return json.loads(answer)  # type: ignore[no-any-return]
 
 

@@ -1,8 +1,8 @@
 """The front end in inference on a CPU: all its convolutions over one stretch of frames, then over the next.
 
-What one convolution hands to the next is large: of 30 s of sound the first one gives 200 MB. Of one stretch it
-stays in the cores' caches, memory does not grow with the recording, and shapes are the same for clips of all
-lengths, for each of which oneDNN would make a kernel and keep it.
+What one convolution hands to the next is large: of 30 s of sound the first one gives 200 MB. Of one stretch
+it stays in the cores' caches, memory does not grow with the recording, and shapes are the same for clips of
+all lengths, for each of which oneDNN would make a kernel and keep it.
 
 Legend: B batch, I input positions, N frames, K kernel, S stride, C channels in, D channels out.
 """
@@ -18,7 +18,7 @@ STRETCH = 64
 """Frames of the last convolution at a time, for each thread."""
 
 Layer = Callable[[Tensor], Tensor]
-"""Of one utterance, [I, C] -> [N, D], both contiguous: a convolution without padding, its norm and its GELU."""
+"""A convolution without padding, its norm and its GELU, of one utterance: [I, C] -> [N, D], contiguous."""
 
 First = Callable[[int, int, int], Tensor]
 """(row of the batch, start, stop) -> these frames, [stop - start, D], of what the first layer makes of it."""
@@ -43,7 +43,11 @@ def layer(weight: Tensor, bias: Tensor | None, stride: int, norm: Layer | None) 
 
 
 def fill(
-    y: Tensor, counts: Sequence[int], first: First, layers: Sequence[Layer], windows: Sequence[tuple[int, int]]
+    y: Tensor,
+    counts: Sequence[int],
+    first: First,
+    layers: Sequence[Layer],
+    windows: Sequence[tuple[int, int]],
 ) -> None:
     """Writes what the layers make of a batch.
 
