@@ -1,5 +1,6 @@
 """Which library runs a recogniser and in which precision: the options, and the model that they ask for."""
 
+import os
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -33,6 +34,11 @@ PrecisionOption = Annotated[
 ]
 
 
+_KERNELS = "256"
+"""Of oneDNN, to keep in memory: some 0.3 MiB each. It would keep 1024, and pieces of recordings have many lengths,
+of which each takes a dozen."""
+
+
 def open_model(
     model: Path, device: str | None, backend: BackendName | None = None, precision: Precision | None = None
 ) -> "Loaded":
@@ -43,6 +49,8 @@ def open_model(
     """
     from auricle.convert.onnx_file import SUFFIX, load_exported
 
+    # Read when the first product is computed.
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", _KERNELS)
     exported = model.suffix == SUFFIX and model.is_file()
     chosen = backend or ("onnxruntime" if exported else "torch")
     if chosen == "torch":

@@ -143,7 +143,9 @@ def _scores(q: Tensor, k: Tensor, hidden: Tensor | None, chunk: Chunk) -> Tensor
 
 def _products(x: Tensor, weight: Tensor) -> Tensor:
     """`x @ weight.T` of each head: [h, n, K] and [h, m, K] -> [h, n, m]."""
-    if x[0].numel() * weight.shape[1] < cpu_matmul.SMALLEST:
+    # torch gives those of bfloat16 to oneDNN itself, all heads at once; it would turn transposed rows round.
+    known = x.dtype == torch.bfloat16 and x.stride(-1) == 1
+    if known or x[0].numel() * weight.shape[1] < cpu_matmul.SMALLEST:
         return torch.bmm(x, weight.transpose(1, 2))
     if len(x) == 1:
         return cpu_matmul.product(x[0], weight[0])[None]

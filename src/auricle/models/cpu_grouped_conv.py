@@ -24,15 +24,16 @@ def grouped_conv1d(x: Tensor, weight: Tensor, bias: Tensor, groups: int) -> Tens
     """A convolution around each frame: frame n sees K positions from n - K // 2 on, zeros outside.
 
     Args:
-        x: [B, N, C] float32; in inference also bfloat16.
-        weight: [C, W, K], of the same type.
+        x: [B, N, C] float32 or bfloat16; its type is that of the products.
+        weight: [C, W, K]; its gradient is summed up in float32, whatever the products are computed in.
         bias: [C].
         groups: G.
 
     Returns:
-        [B, N, C], contiguous.
+        [B, N, C], contiguous, of the type of `x`.
     """
-    return _GroupedConv.apply(x, weight, groups) + bias  # type: ignore[no-any-return,no-untyped-call]
+    y: Tensor = _GroupedConv.apply(x, weight, groups)  # type: ignore[no-untyped-call]
+    return y + bias.to(y.dtype)
 
 
 class _GroupedConv(torch.autograd.Function):
@@ -42,7 +43,7 @@ class _GroupedConv(torch.autograd.Function):
     def forward(ctx: FunctionCtx, x: Tensor, weight: Tensor, groups: int) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.groups = groups  # type: ignore[attr-defined]
-        return _correlate(x, weight, groups, weight.shape[-1] // 2)
+        return _correlate(x, weight.to(x.dtype), groups, weight.shape[-1] // 2)
 
     @staticmethod
     def backward(ctx: FunctionCtx, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:
@@ -51,18 +52,18 @@ class _GroupedConv(torch.autograd.Function):
         channels, width, kernel = weight.shape
         # What a position did for the frames around it: the taps in reverse, from outputs to inputs.
         turned = weight.view(groups, width, width, kernel).transpose(1, 2).flip(-1).reshape(weight.shape)
-        g_x = _correlate(gradients[0], turned, groups, kernel - 1 - kernel // 2)
+        g_x = _correlate(gradients[0], turned.to(x.dtype), groups, kernel - 1 - kernel // 2)
 
         frames, taps = x.shape[1], min(_TAPS, kernel)
         parts = -(-kernel // taps)
         by_group = _by_group(gradients[0], groups)
-        g_taps = weight.new_zeros(groups, parts, taps * width, width)
+        g_taps = weight.new_zeros(groups, parts, taps * width, width, dtype=torch.float32)
         for row, group, rows in _rows_of_groups(x, groups, taps, parts, kernel // 2):
             g = by_group[row, group].t().contiguous()
             for i in range(parts):
                 g_taps[group, i] += product(rows[i * taps : i * taps + frames].t(), g)
-        g_weight = g_taps.view(groups, parts * taps, width, width)[:, :kernel]
-        return g_x, g_weight.permute(0, 3, 2, 1).reshape(channels, width, kernel), None
+        g_weight = g_taps.view(groups, parts * taps, width, width)[:, :kernel].permute(0, 3, 2, 1)
+        return g_x, g_weight.reshape(channels, width, kernel).to(weight.dtype), None
 
 
 def _correlate(x: Tensor, weight: Tensor, groups: int, before: int) -> Tensor:

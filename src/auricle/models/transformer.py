@@ -47,8 +47,11 @@ class WeightNormConv(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, N] -> [B, C, N]: of an even kernel, which gives one frame more, without the last."""
         weight = torch._weight_norm(self.weight_v, self.weight_g, dim=2)
-        if cpu_matmul.applies_to(x) or cpu_matmul.is_inference(x, weight):
-            return grouped_conv1d(x.transpose(1, 2), weight, self.bias, self.groups).transpose(1, 2)
+        dtype = cpu_matmul.dtype_of_products(x)
+        if dtype is not None:
+            with torch.autocast("cpu", enabled=False):
+                frames = x.transpose(1, 2).to(dtype)
+                return grouped_conv1d(frames, weight, self.bias, self.groups).transpose(1, 2)
         y = F.conv1d(x, weight, self.bias, padding=self.padding, groups=self.groups)
         return y[..., : x.shape[-1]]
 

@@ -6,6 +6,7 @@ from torch.nn import functional as F
 from torch.testing import assert_close
 
 from auricle.models.cpu_grouped_conv import grouped_conv1d
+from auricle.models.transformer import WeightNormConv
 
 
 @pytest.mark.parametrize("kernel", [1, 4, 8, 9, 16, 25])
@@ -35,3 +36,29 @@ def test_in_bfloat16_sums_are_rounded_once() -> None:
     assert y.dtype == torch.bfloat16
     # The sum, and it with the bias: each to 8 bits.
     assert_close(y.double(), exact[..., :40].transpose(1, 2), rtol=2**-7, atol=0.15)
+
+
+def test_products_in_bfloat16_give_a_float32_weight_its_gradient_in_float32() -> None:
+    torch.manual_seed(0)
+    x = torch.randn(4, 60, 8, requires_grad=True)
+    weight, bias = torch.randn(8, 4, 16, requires_grad=True), torch.randn(8, requires_grad=True)
+    leaves, g = [x, weight, bias], torch.randn(4, 60, 8)
+    exact = torch.autograd.grad(grouped_conv1d(x, weight, bias, 2), leaves, g)
+    y = grouped_conv1d(x.bfloat16(), weight, bias, 2)
+    assert y.dtype == torch.bfloat16
+    found = torch.autograd.grad(y, leaves, g.bfloat16())
+    assert [value.dtype for value in found] == [torch.float32] * 3
+    for ours, theirs in zip(found, exact, strict=True):
+        assert_close(ours, theirs, rtol=0, atol=0.01 * theirs.abs().max().item())
+
+
+def test_the_layer_takes_it_under_autocast() -> None:
+    torch.manual_seed(0)
+    conv, x = WeightNormConv(8, 16, 2, std=0.1), torch.randn(2, 8, 30)
+    expected = conv(x)
+    with torch.autocast("cpu", torch.bfloat16):
+        y = conv(x)
+    assert y.dtype == torch.bfloat16
+    assert_close(y.float(), expected, rtol=0.02, atol=0.02)
+    y.sum().backward()
+    assert conv.weight_v.grad is not None and conv.weight_v.grad.dtype == torch.float32
