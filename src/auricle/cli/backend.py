@@ -35,8 +35,8 @@ PrecisionOption = Annotated[
 
 
 _KERNELS = "256"
-"""Of oneDNN, to keep in memory: some 0.3 MiB each. It would keep 1024, and pieces of recordings have many lengths,
-of which each takes a dozen."""
+"""Of oneDNN, to keep in memory: some 0.3 MiB each. It would keep 1024, and pieces of recordings have many
+lengths, of which each takes a dozen."""
 
 
 def open_model(
