@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from auricle.decode.arithmetic import BackendName, Precision
@@ -20,6 +20,8 @@ from auricle.models.config import CTCConfig
 from auricle.models.conv import receptive_field
 from auricle.models.cpu_matmul import Linear
 from auricle.models.ctc import CTCOutput, Wav2Vec2CTC
+from auricle.models.transformer import TransformerLayer
+from auricle.models.wav2vec2 import Wav2Vec2
 
 Run = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 """Waveforms [B, T] float32 and lengths int64 [B] in samples -> [B, N, V] float32 and lengths in frames."""
@@ -70,7 +72,9 @@ def in_precision(model: Wav2Vec2CTC, precision: Precision) -> Wav2Vec2CTC:
     Args:
         model: In float32.
         precision: "bf16" has the encoder in bfloat16. The head stays in float32: it takes no time, and of
-            letters that are about as likely, rounding would make equals.
+            letters that are about as likely, rounding would make equals. So do, in a Transformer, what leads
+            into the layers, their norms, and with them what the layers add to: there, each rounding would
+            stay to the end.
 
     Raises:
         UserError: int8, which torch gives up (its quantized tensors are deprecated since 2.13).
@@ -80,8 +84,21 @@ def in_precision(model: Wav2Vec2CTC, precision: Precision) -> Wav2Vec2CTC:
             "torch is giving up its 8-bit products: take --backend onnxruntime with --precision int8, or bf16"
         )
     if precision == "bf16":
+        exact = {weight: weight.data for part in _exact(model.encoder) for weight in part.parameters()}
         model.encoder.bfloat16()
+        for weight, data in exact.items():
+            weight.data = data
     return model
+
+
+def _exact(encoder: Wav2Vec2) -> list[nn.Module]:
+    """What stays in float32: only where all layers take their input to the type of their weights."""
+    network = encoder.encoder
+    if not all(type(layer) is TransformerLayer for layer in network.layers):
+        return []
+    norms = [part for part in network.modules() if isinstance(part, nn.LayerNorm)]
+    projection = encoder.post_extract_proj
+    return [encoder.layer_norm, *norms, *([] if projection is None else [projection])]
 
 
 def precision_of(model: Wav2Vec2CTC) -> Precision:

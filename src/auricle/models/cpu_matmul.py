@@ -65,15 +65,22 @@ class Linear(nn.Linear):
     """A linear layer whose products, forwards and backwards, are those of this file where they apply."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """[..., K] -> [..., N]."""
+        """[..., K] -> [..., N], of the type of the weight, or of autocast."""
+        x = as_product_of(x, self.weight)
         if applies_to(x):
             return linear(x, self.weight, self.bias)
         return F.linear(x, self.weight, self.bias)
 
 
+def as_product_of(x: Tensor, weight: Tensor) -> Tensor:
+    """`x` in the type of `weight`, unless autocast sees to that."""
+    return x if x.dtype == weight.dtype or torch.is_autocast_enabled(x.device.type) else x.to(weight.dtype)
+
+
 def gelu_of(layer: nn.Linear, x: Tensor) -> Tensor:
     """`gelu(layer(x))`, [..., K] -> [..., N]: in one go where nobody wants a gradient of it."""
     weight = layer.weight
+    x = as_product_of(x, weight)
     rows = x.numel() // weight.shape[1]
     if not is_inference(x, weight) or _onednn is None or rows * weight.numel() < SMALLEST:
         return F.gelu(layer(x))

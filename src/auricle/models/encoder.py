@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
+from auricle.models import cpu_matmul
 from auricle.models.adapters import AdaptedLayer
 from auricle.models.config import EncoderConfig
 from auricle.models.conformer import ConformerLayer, MaskedBatchNorm, distance_table
@@ -58,6 +59,8 @@ class Encoder(nn.Module):
         if layer is not None and not 0 <= layer < len(self.layers):
             raise IndexError(f"layer {layer}: there are 0 to {len(self.layers) - 1}")
         frames = x.shape[1]
+        # Where the norms are more exact than the products are, so is what the layers add to.
+        x = cpu_matmul.as_product_of(x, self.layer_norm.weight)
         x = self._with_positions(x, padding_mask)
         x, padding_mask = self._with_extra_frames(x, padding_mask)
         around = self._surroundings(x, padding_mask, corpus_key)

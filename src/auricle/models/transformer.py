@@ -75,7 +75,7 @@ class PositionalConv(nn.Sequential):
 
     def forward(self, x: Tensor, padding_mask: Tensor | None) -> Tensor:  # type: ignore[override]
         """[B, N, C] -> [B, N, C]; frames under `padding_mask` [B, N] must be zero."""
-        y = x.transpose(1, 2)
+        y = cpu_matmul.as_product_of(x, next(self.parameters())).transpose(1, 2)
         for i, conv in enumerate(self):
             if i > 0 and padding_mask is not None:
                 # An utterance by itself has zeros past its end in every block, not only in the first.
@@ -136,6 +136,7 @@ class SelfAttention(nn.Module):
 
     def forward(self, x: Tensor, key_mask: Tensor | None) -> Tensor:
         """[B, N, C] -> [B, N, C]; `key_mask` bool [B, 1, 1, N], True where a key may be looked at."""
+        x = cpu_matmul.as_product_of(x, self.q_proj.weight)
         q, k, v = (
             proj(x).unflatten(-1, (self.num_heads, x.shape[-1] // self.num_heads)).transpose(1, 2)
             for proj in (self.q_proj, self.k_proj, self.v_proj)

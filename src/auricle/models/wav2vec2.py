@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from auricle.models.adapters import CorpusKey, adapter_of_each_row
 from auricle.models.config import Wav2Vec2Config
 from auricle.models.conv import ConvFeatureExtractor, GradientScale, num_frames, receptive_field
-from auricle.models.cpu_matmul import Linear
+from auricle.models.cpu_matmul import Linear, as_product_of
 from auricle.models.dropout import Dropout
 from auricle.models.encoder import Encoder
 from auricle.models.quantizer import GumbelVectorQuantizer, Quantized
@@ -193,7 +193,7 @@ class Wav2Vec2(nn.Module):
 
     def _normalise(self, latent: Tensor, frames: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """[B, C, N] -> [B, N, C], cropped to `crop_seq_to_multiple`: each row; in fairseq, the batch."""
-        features = self.layer_norm(latent.transpose(1, 2))
+        features = self.layer_norm(as_product_of(latent.transpose(1, 2), self.layer_norm.weight))
         surplus = features.shape[1] % self.config.crop_seq_to_multiple
         # max() would fix the length while tracing.
         width = torch.sym_max(features.shape[1] - surplus, 1)  # type: ignore[no-untyped-call]

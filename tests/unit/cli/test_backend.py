@@ -1,6 +1,7 @@
 """Backends and precisions as the commands offer them."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,9 +9,10 @@ import torch
 from auricle.cli.backend import open_model
 from auricle.cli.main import main
 from auricle.convert.own import write_model
-from auricle.decode.backend import precision_of
+from auricle.decode.backend import in_precision, precision_of
 from auricle.errors import UserError
-from recognisers import tiny_recogniser, write_speech
+from auricle.models.ctc import Wav2Vec2CTC
+from recognisers import tiny_config, tiny_recogniser, write_speech
 
 RECOGNISER = tiny_recogniser()
 
@@ -26,9 +28,33 @@ def checkpoint(tmp_path):
 def test_bf16_is_the_encoders(checkpoint):
     loaded = open_model(checkpoint, "cpu", None, "bf16")
     assert precision_of(loaded.model) == "bf16"
-    assert {p.dtype for p in loaded.model.encoder.parameters()} == {torch.bfloat16}
+    exact = ("layer_norm", "post_extract_proj")  # what the layers add to, and what leads there
+    for name, parameter in loaded.model.encoder.named_parameters():
+        wanted = torch.float32 if any(part in name for part in exact) else torch.bfloat16
+        assert parameter.dtype == wanted, name
     assert loaded.model.proj.weight.dtype == torch.float32
     assert precision_of(open_model(checkpoint, "cpu").model) == "float32"
+
+
+@pytest.mark.parametrize(
+    "encoder",
+    [{}, {"pre_norm": True}, {"pos_conv_depth": 2}, {"layer_type": "conformer"}],
+    ids=str,
+)
+def test_bf16_is_near_float32(encoder):
+    config = tiny_config()
+    inner = replace(config.encoder.encoder, **encoder)
+    config = replace(config, encoder=replace(config.encoder, encoder=inner))
+    torch.manual_seed(0)
+    model = Wav2Vec2CTC(config).eval()
+    waveforms, lengths = torch.randn(2, 8000), torch.tensor([8000, 5000])
+    with torch.inference_mode():
+        expected = model(waveforms, lengths).logits
+        found = in_precision(model, "bf16")(waveforms, lengths).logits
+    assert found.dtype == torch.float32 and model.encoder.mask_emb.dtype == torch.bfloat16
+    frames = model.encoder.num_frames(lengths).tolist()
+    for ours, exact, count in zip(found, expected, frames, strict=True):
+        assert (ours - exact)[:count].abs().max() < 0.05 * exact[:count].abs().max()
 
 
 def test_torch_has_no_int8(checkpoint):
