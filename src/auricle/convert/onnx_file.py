@@ -173,7 +173,11 @@ def _quietly() -> Iterator[None]:
 
 
 def _quantize(whole: Path, small: Path) -> None:
-    """Weights of matrix products in 8 bits, a scale for each output; inputs are quantized as they come."""
+    """Weights of matrix products in 8 bits, a scale for each output; inputs are quantized as they come.
+
+    The first product, of the features, and the last, the head's, stay in float32: together they take a
+    hundredth of the time, and the letters are nearer to float32's.
+    """
     quantization = require("onnxruntime.quantization", "onnx")
     root = logging.getLogger()
     level = root.level
@@ -184,11 +188,22 @@ def _quantize(whole: Path, small: Path) -> None:
             small,
             op_types_to_quantize=["MatMul", "Gemm"],
             per_channel=True,
-            reduce_range=True,  # without VNNI, products of 8 bits overflow
-            weight_type=quantization.QuantType.QInt8,
+            nodes_to_exclude=_ends(whole),
+            # Unsigned, as inputs are: without VNNI, products of mixed signs overflow.
+            weight_type=quantization.QuantType.QUInt8,
         )
     finally:
         root.setLevel(level)
+
+
+def _ends(path: Path) -> list[str]:
+    """Names of the first and the last product by a weight."""
+    graph = require("onnx", "onnx").load(path, load_external_data=False).graph
+    weights = {weight.name for weight in graph.initializer}
+    products = [
+        node.name for node in graph.node if node.op_type in ("MatMul", "Gemm") and weights & set(node.input)
+    ]
+    return [*products[:1], *products[-1:]]
 
 
 def _compared(traced: _Traced, path: Path, clips: Sequence[Tensor]) -> Difference:

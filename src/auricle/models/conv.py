@@ -308,8 +308,9 @@ class ConvFeatureExtractor(nn.Module):
 
     def _in_stretches(self, waveforms: Tensor, lengths: Tensor | None) -> Tensor:
         """As `forward`, where nobody wants a gradient (see `cpu_front_end`)."""
-        block, *others = self.conv_layers
+        block, *others = (layer for layer in self.conv_layers if isinstance(layer, ConvBlock))
         dtype = block.dtype_of_products(waveforms)
+        assert dtype is not None
         _, kernel, stride = self.layers[0]
         counts = torch.full(waveforms.shape[:1], waveforms.shape[1]) if lengths is None else lengths
         of_first = None if lengths is None else conv_length(lengths, kernel, stride)
