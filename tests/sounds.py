@@ -1,4 +1,4 @@
-"""Small made-up recordings and the manifests that list them."""
+"""Small recordings, made up or cut from recorded speech, and the manifests that list them."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,6 +7,8 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+import auricle
+from auricle import audio
 from auricle.manifest import Entry, Manifest
 
 
@@ -29,6 +31,17 @@ def corpus(folder: Path, sizes: Sequence[int], *, extension: str = "wav") -> Man
     for number, size in enumerate(sizes):
         write(folder / f"{number}.{extension}", size, seed=number)
     return listed(folder, sizes, extension=extension)
+
+
+def speech(folder: Path, sizes: Sequence[int]) -> Manifest:
+    """Likewise, cut from recorded prompts: of each, where it is loudest."""
+    prompts = sorted((Path(auricle.__file__).parent / "demo" / "audio" / "en").glob("*.opus"))
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, (size, prompt) in enumerate(zip(sizes, prompts, strict=False)):
+        samples = audio.read(prompt).samples
+        start = min(max(0, int(samples.abs().argmax()) - size // 2), len(samples) - size)
+        soundfile.write(folder / f"{number}.wav", samples[start : start + size].numpy(), audio.SAMPLE_RATE)
+    return listed(folder, sizes)
 
 
 def listed(folder: Path, sizes: Sequence[int], *, extension: str = "wav") -> Manifest:

@@ -28,7 +28,7 @@ from auricle.train.objective import CTCObjective, Objective, PretrainingObjectiv
 from auricle.train.optim import Adam
 from auricle.train.schedule import Fixed
 from auricle.train.step import Step
-from sounds import corpus
+from sounds import corpus, listed
 
 CONFIG = Wav2Vec2Config(
     conv_layers=((6, 10, 5), (6, 4, 4), (6, 2, 2)),
@@ -102,7 +102,8 @@ def trainer_of(
         engine.distribute(model)
     labelled = isinstance(model, Wav2Vec2CTC)
     audio = folder.parent / "audio"
-    manifest = corpus(audio, SIZES)
+    # What is there stays: other workers may be reading it.
+    manifest = listed(audio, SIZES) if audio.exists() else corpus(audio, SIZES)
     dataset = SpeechDataset(
         manifest,
         labels=["A B |", "C |", "A |", "B B |", "C A |", "B |", "A C |"] if labelled else None,

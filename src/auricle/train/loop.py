@@ -11,7 +11,7 @@ import math
 import time
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, astuple, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from auricle.train.metrics import QuietLog, RunLog
 from auricle.train.saving import Keeper
 from auricle.train.schedule import Schedule
 from auricle.train.signals import StopRequest, reason_of
+from auricle.train.speed import Use
 from auricle.train.step import Step, UpdateResult
 from auricle.train.validation import add_loss, validate
 from auricle.train.watch import Watcher, most_telling, names_of, why_not_finite
@@ -259,7 +260,8 @@ class Trainer:
         progress = self.progress
         self.model.train()
         progress.batches_done += count
-        shares = self.engine.gather(_summary(batches))
+        shares = self.engine.gather(_summary(batches, self.watcher.use(batches)))
+        log.used(Use.of_all([Use(*share["use"]) for share in shares]))
         self._set_aside([SetAside(*item) for share in shares for item in share["set_aside"]], log)
         usable = sum(share["usable"] for share in shares)
         self._usable_batches += usable
@@ -276,8 +278,8 @@ class Trainer:
             add_loss(log.train, loss)
         log.train.add("grad_norm", result.grad_norm)
         names = [self.train.dataset.name(index) for share in shares for index in share["ids"]]
-        amount, use = sum(share["amount"] for share in shares), self.watcher.use(batches)
-        line = log.update(progress.num_updates, epoch=progress.epoch, lr=lr, amount=amount, use=use)
+        amount = sum(share["amount"] for share in shares)
+        line = log.update(progress.num_updates, epoch=progress.epoch, lr=lr, amount=amount)
         self.watcher.update(progress.num_updates, result, lr, names, line, log)
         return True
 
@@ -383,13 +385,14 @@ class Trainer:
             self._keeper.save(self.progress.num_updates, values, best=best, keep=keep)
 
 
-def _summary(batches: Sequence[AnyBatch]) -> dict[str, Any]:
+def _summary(batches: Sequence[AnyBatch], use: Use) -> dict[str, Any]:
     """What the other workers want to know of this one's micro-batches, as JSON has it."""
     return {
         "usable": sum(len(batch) > 0 for batch in batches),
         "ids": [index for batch in batches for index in batch.ids.tolist()],
         "amount": sum(batch.amount for batch in batches),
         "set_aside": [[item.name, item.reason] for batch in batches for item in batch.set_aside],
+        "use": astuple(use),
     }
 
 

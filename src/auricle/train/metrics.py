@@ -138,8 +138,12 @@ class RunLog:
         finally:
             self.close()
 
+    def used(self, use: Use) -> None:
+        """Note how the machine was used for an update, before what came of it."""
+        self._speed.used(use)
+
     def update(
-        self, num_updates: int, *, epoch: int, lr: float, amount: float, use: Use | None = None
+        self, num_updates: int, *, epoch: int, lr: float, amount: float
     ) -> Mapping[str, float] | None:
         """Note the end of an update, after `train` has been told of it.
 
@@ -148,12 +152,11 @@ class RunLog:
             epoch: From 1.
             lr: The learning rate that it used.
             amount: Of what it was trained on: seconds of audio, or tokens.
-            use: What else is known of it.
 
         Returns:
             What was logged, where a line was due.
         """
-        self._speed.add(amount, use)
+        self._speed.add(amount)
         rates = self._speed.rates()
         self._unwritten = (num_updates, epoch, lr)
         values = None
@@ -205,9 +208,10 @@ class QuietLog(RunLog):
     def __init__(self) -> None:
         self.train = RunningMeans()
 
-    def update(
-        self, num_updates: int, *, epoch: int, lr: float, amount: float, use: Use | None = None
-    ) -> None:
+    def used(self, use: Use) -> None:
+        """Nothing."""
+
+    def update(self, num_updates: int, *, epoch: int, lr: float, amount: float) -> None:
         """Forget what was noted."""
         self.train.reset()
 

@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -11,10 +11,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """How well an update used the machine.
+    """How well an update used the machine: as far as a worker knows, or all of them together.
 
     Attributes:
-        audio_seconds: Of the batches of this process.
+        audio_seconds: Of its batches.
         padded_seconds: Likewise, padding included.
         waited_seconds: Until they were read.
         device_seconds: What its arithmetic would take if the device did nothing but large matrix products;
@@ -25,6 +25,17 @@ class Use:
     padded_seconds: float
     waited_seconds: float
     device_seconds: float | None = None
+
+    @staticmethod
+    def of_all(uses: Sequence["Use"]) -> "Use":
+        """What workers did side by side: the sum of their audio, and the mean of their times."""
+        busy = [use.device_seconds for use in uses if use.device_seconds is not None]
+        return Use(
+            sum(use.audio_seconds for use in uses),
+            sum(use.padded_seconds for use in uses),
+            sum(use.waited_seconds for use in uses) / len(uses),
+            sum(busy) / len(uses) if busy else None,
+        )
 
 
 class Speed:
@@ -47,11 +58,14 @@ class Speed:
         self._amount = 0.0
         self._uses: list[Use] = []
 
-    def add(self, amount: float, use: Use | None = None) -> None:
+    def add(self, amount: float) -> None:
         """Count one update."""
         self._updates += 1
         self._amount += amount
-        self._uses += [use] if use else []
+
+    def used(self, use: Use) -> None:
+        """Count how the machine was used for an update, whether anything came of it or not."""
+        self._uses.append(use)
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:

@@ -199,7 +199,7 @@ class Watcher:
     waits: Waits = field(default_factory=Waits)
 
     def use(self, batches: Sequence[AnyBatch]) -> Use:
-        """How well an update used the machine, as far as its batches show."""
+        """How well this worker used the machine for an update, as far as its batches show."""
         sounds = [batch for batch in batches if isinstance(batch, Batch)]
         padded = sum(batch.waveforms.numel() / batch.sample_rate for batch in sounds)
         cost = self.device_seconds
