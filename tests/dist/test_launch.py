@@ -87,23 +87,70 @@ def test_the_code_of_the_first_that_fails_is_that_of_all(capfd: pytest.CaptureFi
 @pytest.mark.slow
 def test_one_that_is_killed_is_named(corpus: Path, tmp_path: Path) -> None:
     with started(2, words(corpus, tmp_path / "run", *MANY)) as process:
-        victim = wait_for_updates(process, tmp_path / "run")
-        os.kill(victim, signal.SIGKILL)
+        wait_for_updates(process, tmp_path / "run")
+        os.kill(workers_of(process)[-1], signal.SIGKILL)
         _, said = process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 2
     assert "was killed by SIGKILL: the same command goes on from the last checkpoint" in said
     assert auricle.load(tmp_path / "run" / "checkpoints" / "last").num_updates >= 2
 
 
-def wait_for_updates(process: "subprocess.Popen[str]", folder: Path) -> int:
-    """Until some are saved; gives a worker's process."""
+def wait_for_updates(process: "subprocess.Popen[str]", folder: Path) -> None:
+    """Until some are saved."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not (folder / "checkpoints" / "update_2").exists():
         assert process.poll() is None, process.communicate()[1]
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+def workers_of(process: "subprocess.Popen[str]") -> list[int]:
+    """The processes that it started."""
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-    return int(children.read_text().split()[-1]) if children.exists() else process.pid
+    if not children.exists():
+        pytest.skip("needs Linux, which lists the children of a process")
+    return [int(number) for number in children.read_text().split()]
+
+
+WAITING = """
+import os, subprocess, sys
+from auricle.cli import workers
+
+wait = "from auricle.cli import workers; print('here', flush=True); workers._end_with_who_started_this()"
+workers._start = lambda words, rank, count, port, leash: subprocess.Popen(
+    [sys.executable, "-c", wait], stdin=leash, env=os.environ | {"RANK": str(rank)}
+)
+workers.run_workers(2, [])
+"""
+"""Starts two processes that do nothing but look whether this one is still there."""
+
+
+def test_workers_notice_that_nobody_can_stop_them_any_more() -> None:
+    command = [sys.executable, "-c", WAITING]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert [process.stdout.readline() for _ in range(2)] == ["here\n"] * 2
+        process.kill()
+        # Until nobody can write there any more.
+        _, said = process.communicate(timeout=PATIENCE_SECONDS)
+    assert said == "auricle: the process that started the workers is gone: they end\n"
+
+
+@pytest.mark.slow
+def test_no_worker_outlives_who_started_it(corpus: Path, tmp_path: Path) -> None:
+    with started(2, words(corpus, tmp_path / "run", *MANY)) as process:
+        wait_for_updates(process, tmp_path / "run")
+        left = workers_of(process)
+        assert len(left) == 2
+        process.kill()
+        try:
+            _, said = process.communicate(timeout=PATIENCE_SECONDS)  # until nobody can write there any more
+        except subprocess.TimeoutExpired:
+            for worker in left:
+                os.kill(worker, signal.SIGKILL)
+            raise
+    assert said.count("the process that started the workers is gone: they end") == 1
+    assert auricle.load(tmp_path / "run" / "checkpoints" / "last").num_updates >= 2
 
 
 @pytest.mark.slow

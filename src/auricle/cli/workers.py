@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -25,6 +26,9 @@ _GRACE_SECONDS = 20.0
 """For which workers may save and leave after another has ended."""
 
 _POLL_SECONDS = 0.05
+
+_HELD = "AURICLE_WORKER"
+"""Tells a worker that its standard input ends when the process that started it does."""
 
 
 def train(recipe: "Recipe") -> str:
@@ -49,6 +53,8 @@ def train(recipe: "Recipe") -> str:
 
 
 def _train_here(recipe: "Recipe") -> tuple[int, str]:
+    if os.environ.get(_HELD):
+        threading.Thread(target=_end_with_who_started_this, daemon=True).start()
     from auricle.config.build import build_run
 
     trainer = build_run(recipe)
@@ -89,16 +95,17 @@ def run_workers(count: int, words: Sequence[str]) -> int:
         UserError: One was killed, and can no longer say so itself.
     """
     port = _free_port()
-    processes = [_start(words, rank, count, port) for rank in range(count)]
-    try:
-        with _handing_on_signals(processes):
-            rank, code = _first_to_fail(processes)
-            if code:
-                _end(processes)
-    finally:
-        for process in processes:
-            process.kill()
-            process.wait()
+    with _leash() as leash:
+        processes = [_start(words, rank, count, port, leash) for rank in range(count)]
+        try:
+            with _handing_on_signals(processes):
+                rank, code = _first_to_fail(processes)
+                if code:
+                    _end(processes)
+        finally:
+            for process in processes:
+                process.kill()
+                process.wait()
     if code < 0:
         raise UserError(
             f"worker {rank} was killed by {signal.Signals(-code).name}: the same command goes on from the "
@@ -107,7 +114,31 @@ def run_workers(count: int, words: Sequence[str]) -> int:
     return code
 
 
-def _start(words: Sequence[str], rank: int, count: int, port: int) -> "subprocess.Popen[bytes]":
+@contextmanager
+def _leash() -> Iterator[int]:
+    """A pipe that ends when this process does, were it killed: nobody else can write to it."""
+    read, write = os.pipe()
+    try:
+        yield read
+    finally:
+        os.close(read)
+        os.close(write)
+
+
+def _end_with_who_started_this() -> None:
+    """Wait until nobody is left who could stop this worker, and end it as a kill would.
+
+    It saves nothing: the run may have been started again already, and goes on from what is there.
+    """
+    os.read(sys.stdin.fileno(), 1)
+    if os.environ["RANK"] == "0":
+        print("auricle: the process that started the workers is gone: they end", file=sys.stderr, flush=True)
+    os._exit(1)
+
+
+def _start(
+    words: Sequence[str], rank: int, count: int, port: int, leash: int
+) -> "subprocess.Popen[bytes]":
     places = {
         "RANK": rank,
         "LOCAL_RANK": rank,
@@ -115,9 +146,11 @@ def _start(words: Sequence[str], rank: int, count: int, port: int) -> "subproces
         "LOCAL_WORLD_SIZE": count,
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": port,
+        _HELD: rank,
     }
     environment = os.environ | {name: str(value) for name, value in places.items()}
-    return subprocess.Popen([sys.executable, "-m", "auricle.cli.main", *words], env=environment)
+    command = [sys.executable, "-m", "auricle.cli.main", *words]
+    return subprocess.Popen(command, env=environment, stdin=leash)
 
 
 def _first_to_fail(processes: Sequence["subprocess.Popen[bytes]"]) -> tuple[int, int]:
