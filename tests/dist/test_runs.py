@@ -1,9 +1,11 @@
 """Whole runs of several workers: what they log and save, how they stop, go on, and end when one is killed."""
 
+import itertools
 import json
 import os
 import random
 import signal
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -35,9 +37,17 @@ def audio(tmp_path: Path) -> None:
 
 
 def train(engine: Engine, folder: Path, make: Callable[[], Any], options: dict[str, Any]) -> dict[str, Any]:
-    """A run; gives the reason of its end and the utterances that this worker has learnt from, by epoch."""
+    """A run; gives the reason of its end and the utterances that this worker has learnt from, by epoch.
+
+    What else `options` may hold: stop_at, the update before which one worker is asked to stop; pause, seconds
+    before each update; journal, a file that takes what was heard in each, also of workers that are killed;
+    begun, a folder that shows which workers have found each other.
+    """
     options = dict(options)
     stop_at, pause = options.pop("stop_at", 0), options.pop("pause", 0.0)
+    journal, begun = options.pop("journal", None), options.pop("begun", None)
+    if begun:
+        (begun / str(engine.rank)).touch()
     trainer = trainer_of(folder, make(), engine=engine, **options)
     update, heard = trainer.step.update, []
 
@@ -46,7 +56,11 @@ def train(engine: Engine, folder: Path, make: Callable[[], Any], options: dict[s
             os.kill(os.getpid(), signal.SIGTERM)  # only one of them is asked
         time.sleep(pause)
         result = update(batches, epoch, num_updates, lr)
-        heard.extend((epoch, index) for batch in batches for index in batch.ids.tolist())
+        ids = [index for batch in batches for index in batch.ids.tolist()]
+        heard.extend((epoch, index) for index in ids)
+        if journal:  # one line is one write, so that those of several workers do not mix
+            with journal.open("a") as stream:
+                stream.write(f"{json.dumps([num_updates + 1, epoch, ids])}\n")
         return result
 
     trainer.step.update = watched
@@ -144,9 +158,15 @@ def test_a_run_in_pieces_is_the_run_in_one(tmp_path: Path) -> None:
 # --- kills
 
 
-def wait_for_update(folder: Path, update: int) -> None:
+def last_saved(folder: Path) -> int:
+    """The newest update of which a checkpoint is kept; 0 where there is none."""
+    names = (path.name for path in (folder / "checkpoints").glob("update_*"))
+    return max((int(name.removeprefix("update_")) for name in names if name[7:].isdigit()), default=0)
+
+
+def wait_until(true: Callable[[], bool]) -> None:
     deadline = time.monotonic() + PATIENCE_SECONDS
-    while not (folder / "checkpoints" / f"update_{update}").exists():
+    while not true():
         assert time.monotonic() < deadline
         time.sleep(0.01)
 
@@ -163,24 +183,39 @@ def end_of(started: list[tuple[Any, Connection]]) -> None:
             process.join()
 
 
-def killed_until_done(
-    folder: Path, options: dict[str, Any], kills: Sequence[Sequence[int]], rng: random.Random, sharded: bool
-) -> None:
-    """Kill these workers at random moments, one time after the other, and go on each time; then finish."""
-    for ranks in kills:
-        started = start_workers(2, train, folder, pretraining_model, options, sharded=sharded)
-        time.sleep(rng.uniform(0.1, 1.2))
-        for rank in ranks:
-            os.kill(started[rank][0].pid, signal.SIGKILL)
-        end_of(started)
-    for each in run_workers(2, train, folder, pretraining_model, options, sharded=sharded):
-        assert each["reason"] == f"done: {LONG['max_update']} updates"
+def is_done(heard: Connection) -> bool:
+    try:
+        return heard.poll() and bool(heard.recv()[0])
+    except EOFError:  # it was killed
+        return False
+
+
+def kill(
+    folder: Path, count: int, ranks: Sequence[int], options: dict[str, Any], rng: random.Random, sharded: bool
+) -> int:
+    """Start `count` workers and kill some of them at a random moment; gives the update to go on from.
+
+    It may be before the first update or within one, a validation or a save, but comes before the run is done,
+    and after all have found each other: until then they would wait for the one that is missing.
+    """
+    update = last_saved(folder) + rng.randrange(3)
+    begun = Path(tempfile.mkdtemp(dir=folder.parent))
+    options = {**options, "begun": begun, "pause": 0.05}  # the moment is not over when it is noticed
+    started = start_workers(count, train, folder, pretraining_model, options, sharded=sharded)
+    wait_until(lambda: len(list(begun.iterdir())) == count and last_saved(folder) >= update)
+    time.sleep(rng.uniform(0.0, 0.2))
+    for rank in ranks:
+        os.kill(started[rank][0].pid, signal.SIGKILL)
+    end_of(started)
+    assert not any(is_done(heard) for _, heard in started), "the kill came too late"
+    last = folder / "checkpoints" / "last"
+    return load_training_state(last).num_updates if last.exists() else 0
 
 
 LONG = {
-    "max_update": 12,
+    "max_update": 50,
     "update_freq": (3,),
-    "save_interval_updates": 1,
+    "save_interval_updates": 2,
     "keep_interval_updates": 2,
     "validate_interval_updates": 5,
     "log_interval": 5,
@@ -188,29 +223,64 @@ LONG = {
 
 
 @pytest.mark.parametrize(
-    ("rounds", "sharded"),
+    ("num_kills", "sharded"),
     [
-        (1, False),
-        pytest.param(5, False, marks=pytest.mark.slow),
-        pytest.param(5, True, marks=pytest.mark.slow),
+        (2, False),
+        pytest.param(10, False, marks=pytest.mark.slow),
+        pytest.param(10, True, marks=pytest.mark.slow),
     ],
 )
 def test_killed_workers_leave_a_run_that_goes_on_to_the_same_end(
-    rounds: int, sharded: bool, tmp_path: Path
+    num_kills: int, sharded: bool, tmp_path: Path
 ) -> None:
-    """Rounds of: kill the first worker, kill the second, kill both."""
-    run_workers(2, train, tmp_path / "whole", pretraining_model, LONG, sharded=sharded)
-    rng = random.Random(rounds)
-    kills = [[0], [1], [0, 1]] * rounds if rounds > 1 else [[1], [0, 1]]
-    killed_until_done(tmp_path / "killed", LONG, kills, rng, sharded)
+    """Kill the second worker, both, and the first, in turn."""
+    options = {**LONG, "max_update": 5 * num_kills}
+    run_workers(2, train, tmp_path / "whole", pretraining_model, options, sharded=sharded)
+    rng, places = random.Random(num_kills), []
+    for _, ranks in zip(range(num_kills), itertools.cycle([[1], [0, 1], [0]]), strict=False):
+        places.append(kill(tmp_path / "killed", 2, ranks, options, rng, sharded))
+    assert places == sorted(places) and len(set(places)) > num_kills // 3
+    for each in run_workers(2, train, tmp_path / "killed", pretraining_model, options, sharded=sharded):
+        assert each["reason"] == f"done: {options['max_update']} updates"
     assert_same_weights(everything(tmp_path / "killed"), everything(tmp_path / "whole"))
     assert story(tmp_path / "killed") == story(tmp_path / "whole")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sharded", [False, True], ids=["ddp", "fsdp"])
+def test_runs_killed_and_taken_up_by_other_numbers_of_workers_hear_everything_once(
+    sharded: bool, tmp_path: Path
+) -> None:
+    """2 workers, 3, 2, 1, 2: what they heard on the way from checkpoint to checkpoint is whole epochs."""
+    options = {"max_epoch": 10, "update_freq": (1,), "save_interval_updates": 1, "disable_validation": True}
+    folder, rng, places, journals = tmp_path / "run", random.Random(0), [0], []
+    for sitting, count in enumerate((2, 3, 2, 1)):
+        journals.append(tmp_path / f"heard{sitting}")
+        ranks = rng.choice([range(count), [rng.randrange(count)]])
+        written = {**options, "journal": journals[-1]}
+        places.append(kill(folder, count, ranks, written, rng, sharded))
+    assert any(place % EPOCH for place in places), "none was killed within an epoch"
+    journals.append(tmp_path / "heard")
+    ended = {**options, "journal": journals[-1]}
+    for each in run_workers(2, train, folder, pretraining_model, ended, sharded=sharded):
+        assert each["reason"] == "done: 10 epochs"
+    heard = Counter[tuple[int, int]]()
+    for journal, end in zip(journals, [*places[1:], 10 * EPOCH], strict=True):
+        for line in journal.read_text().splitlines():
+            update, epoch, ids = json.loads(line)
+            # What came after the checkpoint is lost, and done again.
+            heard.update((epoch, index) for index in ids if update <= end)
+    assert heard == Counter({(epoch, index): 1 for epoch in range(1, 11) for index in range(len(SIZES))})
+    alone(tmp_path / "one", pretraining_model, options)
+    first, second = everything(tmp_path / "one"), everything(folder)
+    for name, tensor in first.items():
+        torch.testing.assert_close(second[name], tensor, rtol=1e-4, atol=1e-5)
 
 
 def test_what_is_left_of_a_run_says_so(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     options = {**LONG, "pause": 0.3}
     started = start_workers(2, train, tmp_path / "run", pretraining_model, options)
-    wait_for_update(tmp_path / "run", 1)
+    wait_until(lambda: last_saved(tmp_path / "run") >= 1)
     os.kill(started[1][0].pid, signal.SIGKILL)
     started[1][0].join()
     done, told = started[0][1].recv() if started[0][1].poll(PATIENCE_SECONDS) else (True, "nothing")

@@ -136,9 +136,7 @@ def _end_with_who_started_this() -> None:
     os._exit(1)
 
 
-def _start(
-    words: Sequence[str], rank: int, count: int, port: int, leash: int
-) -> "subprocess.Popen[bytes]":
+def _start(words: Sequence[str], rank: int, count: int, port: int, leash: int) -> "subprocess.Popen[bytes]":
     places = {
         "RANK": rank,
         "LOCAL_RANK": rank,

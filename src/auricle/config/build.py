@@ -60,8 +60,12 @@ def build_run(recipe: Recipe, *, draws: Draws | None = None, engine: Engine | No
     Raises:
         UserError: the recipe asks for what is not there or does not fit together.
     """
-    sharded = recipe.distributed_training.ddp_backend == "fully_sharded"
-    engine = engine or open_engine(cpu=recipe.common.cpu, sharded=sharded)
+    workers = recipe.distributed_training
+    engine = engine or open_engine(
+        cpu=recipe.common.cpu,
+        sharded=workers.ddp_backend == "fully_sharded",
+        find_unused=workers.find_unused_parameters,
+    )
     folder = Path(recipe.checkpoint.save_dir).expanduser()
     with engine.watched(), engine.together():
         dictionary = _dictionary(recipe)

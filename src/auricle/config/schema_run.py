@@ -135,7 +135,9 @@ class DistributedKeys:
     ddp_comm_hook: str = inert("none", "Compression of gradients.")
     bucket_cap_mb: int = inert(25, "Size of an exchange.")
     fix_batches_to_gpus: bool = inert(False, "Keep batches on their worker.")
-    find_unused_parameters: bool = inert(False, "Look for parameters without gradient.")
+    find_unused_parameters: bool = key(
+        False, "Look for parameters without gradient even where none are expected (where they are, it is done)."
+    )
     gradient_as_bucket_view: bool = inert(False, "Layout of gradients in memory.")
     fast_stat_sync: bool = inert(False, "Exchange sums of statistics only.")
     heartbeat_timeout: int = inert(-1, "Seconds after which a silent worker ends the run.")

@@ -14,7 +14,7 @@ import re
 import socket
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from datetime import timedelta
@@ -24,7 +24,6 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 
 from auricle.data.loader import AnyBatch
 from auricle.errors import UserError
@@ -34,6 +33,7 @@ from auricle.train.draws import Position
 from auricle.train.objective import Objective
 from auricle.train.optim import copied
 from auricle.train.place import Place
+from auricle.train.replica import LossOf, Replica, may_leave_weights_out, no_loss
 
 Json = Any
 """What JSON holds: numbers, text, None, and lists and tables of them."""
@@ -139,11 +139,14 @@ class Engine:
 class Workers(Engine):
     """Several processes that each hold the whole model: torch's DistributedDataParallel."""
 
-    def __init__(self, device: torch.device, rank: int, num_workers: int) -> None:
+    def __init__(
+        self, device: torch.device, rank: int, num_workers: int, *, find_unused: bool = False
+    ) -> None:
         super().__init__(device)
         self.rank = rank
         self.num_workers = num_workers
-        self._replica: _Replica | None = None
+        self._find_unused = find_unused
+        self._replica: Replica | None = None
 
     @property
     def gradient_weight(self) -> float:
@@ -168,7 +171,8 @@ class Workers(Engine):
     def loss(self, objective: Objective, batch: AnyBatch, position: Position, *, last: bool) -> Loss:
         """See `Engine`."""
         if self._replica is None:
-            self._replica = _Replica(_LossOf(objective.model))
+            find_unused = self._find_unused or may_leave_weights_out(objective)
+            self._replica = Replica(LossOf(objective.model), find_unused=find_unused)
         # It is the forward pass that decides whether the backward pass exchanges.
         with nullcontext() if last else self._replica.no_sync():
             total = self._replica(partial(objective.loss, batch, position))
@@ -224,7 +228,7 @@ class ShardingWorkers(Workers):
         warnings.filterwarnings("ignore", message="FSDP2-wrapped module")
         for layer in layers_of(model):
             fully_shard(layer)
-        self._root = _LossOf(model)
+        self._root = LossOf(model)
         fully_shard(self._root)
 
     def loss(self, objective: Objective, batch: AnyBatch, position: Position, *, last: bool) -> Loss:
@@ -272,7 +276,7 @@ class ShardingWorkers(Workers):
         """See `Engine`."""
         from torch.distributed.fsdp import FSDPModule
 
-        self._root(_no_loss)  # torch wants the outermost module to be the first that runs
+        self._root(no_loss)  # torch wants the outermost module to be the first that runs
         _, *layers = parts = [part for part in self._root.modules() if isinstance(part, FSDPModule)]
         for part in parts:
             part.set_reshard_after_forward(False, recurse=False)
@@ -286,45 +290,13 @@ class ShardingWorkers(Workers):
                 part.reshard()
 
 
-class _LossOf(nn.Module):
-    """A model and its loss as one module, which gives torch a plain tensor to begin the backward pass at."""
-
-    made: Loss
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, loss: Callable[[], Loss]) -> Tensor:
-        self.made = loss()
-        return self.made.total
-
-
-def _no_loss() -> Loss:
-    return Loss(torch.zeros(()), torch.zeros(()), {}, {})
-
-
-class _Replica(DistributedDataParallel):
-    """Torch's wrapper; the weights of the first worker are everybody's."""
-
-    module: _LossOf
-
-    def __init__(self, module: _LossOf) -> None:
-        # LayerDrop and frozen encoders leave weights out, which then have no gradient rather than one of 0.
-        with warnings.catch_warnings():
-            # The word that is to replace `broadcast_buffers` is not known to older versions.
-            warnings.simplefilter("ignore", FutureWarning)
-            super().__init__(
-                module, find_unused_parameters=True, broadcast_buffers=False, gradient_as_bucket_view=True
-            )
-
-
-def open_engine(*, cpu: bool = False, sharded: bool = False) -> Engine:
+def open_engine(*, cpu: bool = False, sharded: bool = False, find_unused: bool = False) -> Engine:
     """The engine of this process, once all workers are there.
 
     Args:
         cpu: Compute on the CPU even where there is an accelerator.
         sharded: Share out the weights among the workers, rather than have all of them in each.
+        find_unused: Look for weights without gradient even where the model is not known to leave any out.
 
     Raises:
         UserError: The environment is damaged, a device is missing, or the others do not come.
@@ -347,7 +319,7 @@ def open_engine(*, cpu: bool = False, sharded: bool = False) -> Engine:
     if not dist.is_initialized():
         _join(place, "cpu:gloo,cuda:nccl" if cuda else "gloo")
     kind = ShardingWorkers if sharded else Workers
-    return kind(device, place.rank, place.num_workers)
+    return kind(device, place.rank, place.num_workers, find_unused=find_unused)
 
 
 def _join(place: Place, backend: str) -> None:

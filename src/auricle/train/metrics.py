@@ -142,9 +142,7 @@ class RunLog:
         """Note how the machine was used for an update, before what came of it."""
         self._speed.used(use)
 
-    def update(
-        self, num_updates: int, *, epoch: int, lr: float, amount: float
-    ) -> Mapping[str, float] | None:
+    def update(self, num_updates: int, *, epoch: int, lr: float, amount: float) -> Mapping[str, float] | None:
         """Note the end of an update, after `train` has been told of it.
 
         Args:
