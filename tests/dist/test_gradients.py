@@ -150,6 +150,15 @@ def plain() -> Any:
     return pretraining_model(without_chance())
 
 
+@pytest.mark.parametrize("make", [plain, pretraining_model])
+def test_torch_has_nothing_to_say(make: Callable[[], Any], capfd: pytest.CaptureFixture[str]) -> None:
+    """Neither where every weight has a gradient, nor where LayerDrop may leave some without."""
+    expected = learn(Engine(torch.device("cpu")), make, torch.float64, 4, 2)
+    for found in run_workers(2, learn, make, torch.float64, 4, 2):
+        compare(found, expected, 1e-9, 1e-9)
+    assert capfd.readouterr().err == ""
+
+
 def compiled() -> Any:
     model = plain()
     compile_parts(model, "aot_eager")

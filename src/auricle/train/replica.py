@@ -71,8 +71,8 @@ class Replica(DistributedDataParallel):
 def may_leave_weights_out(objective: Objective) -> bool:
     """Whether an update may give some weights no gradient at all, which differs from one of 0.
 
-    LayerDrop and frozen encoders do, and so does what depends on the batch: of an adaptive softmax, only the
-    bands have one whose symbols come up.
+    LayerDrop and frozen encoders do, and so do weights that a model has and never uses, and what depends on
+    the batch: of an adaptive softmax, only the bands have a gradient whose symbols come up.
     """
     config = getattr(objective.model, "config", None)
     if getattr(objective, "freeze_updates", 0) > 0:
@@ -91,5 +91,10 @@ def may_leave_weights_out(objective: Objective) -> bool:
 
 
 def _encoder_may(config: Wav2Vec2Config) -> bool:
-    """Where no frame is ever masked, the vector that stands for masked ones is never used."""
-    return config.encoder.layerdrop > 0 or config.feature_grad_mult <= 0 or config.time_mask.prob <= 0
+    encoder = config.encoder
+    never = (
+        config.feature_grad_mult <= 0,  # frozen convolutions
+        config.time_mask.prob <= 0,  # the vector in place of masked frames
+        not encoder.has_position_conv,  # weights of a convolution that fairseq's checkpoints have all the same
+    )
+    return encoder.layerdrop > 0 or any(never)
