@@ -2,6 +2,7 @@
 
 import os
 import sys
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +39,7 @@ class Training:
         alone = job.num_nodes == 1
         bound = torch.cuda.device_count() == 1  # the cluster has given each task a device of its own
         # A port that other jobs on the machine are unlikely to have.
-        port = 20000 + sum(map(ord, str(job.job_id))) * 7919 % 40000
+        port = 20000 + zlib.crc32(str(job.job_id).encode()) % 40000
         os.environ |= {
             "RANK": str(job.global_rank),
             "WORLD_SIZE": str(job.num_tasks),

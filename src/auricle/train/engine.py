@@ -202,9 +202,10 @@ class Workers(Engine):
                 raise
             if not self.first:
                 sys.exit(1)  # the first one, or who started them all, has said it
+            reason = str(error).splitlines()[0].split(". ")[0]  # gloo goes on with advice and good wishes
             raise UserError(
                 "another worker has ended, and the run with it: start it again, and it goes on from the last "
-                f"checkpoint ({str(error).splitlines()[0]})"
+                f"checkpoint ({reason})"
             ) from error
 
     def close(self) -> None:

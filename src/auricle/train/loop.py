@@ -36,7 +36,6 @@ from auricle.train.watch import Watcher, most_telling, names_of, why_not_finite
 MAX_SKIPPED = 50
 """Updates in a row whose gradient is not finite, before the run gives up."""
 
-
 _GRACE_SECONDS = 5.0
 """For which workers take all signals as one."""
 
@@ -158,6 +157,7 @@ class Trainer:
             restored = self._keeper.restore()
             if restored:
                 self.progress = Progress(**restored["progress"])
+                self._usable_batches = self.progress.batches_done  # or the epoch would not have come so far
             if self.recipe and self.engine.first:  # only now is it sure that the folder is of this model
                 atomic_write_text(self.folder / "recipe.yaml", self.recipe)
         self._check_workers()

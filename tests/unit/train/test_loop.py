@@ -299,6 +299,16 @@ def test_what_cannot_be_read_is_named_and_counted(folder: Path, capsys: pytest.C
     assert "set aside 2.wav: it is empty" in capsys.readouterr().err
 
 
+def test_an_epoch_whose_rest_cannot_be_read_is_not_empty_to_a_run_that_goes_on(folder: Path) -> None:
+    options = {"max_epoch": 1, "disable_validation": True}
+    trainer_of(folder, max_update=BATCHES - 1, **options).run()
+    trainer = trainer_of(folder, **options)
+    for index in trainer.train.batches(1)[-1]:
+        (folder.parent / "audio" / f"{index}.wav").write_bytes(b"damaged")
+    assert trainer.run() == "done: 1 epochs"
+    assert trainer.progress.num_updates == BATCHES - 1
+
+
 def test_updates_without_finite_gradient_are_skipped_and_named(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
