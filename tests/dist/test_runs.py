@@ -213,7 +213,7 @@ def kill(
 
 
 LONG = {
-    "max_update": 50,
+    "max_update": 40,
     "update_freq": (3,),
     "save_interval_updates": 2,
     "keep_interval_updates": 2,
@@ -234,12 +234,12 @@ def test_killed_workers_leave_a_run_that_goes_on_to_the_same_end(
     num_kills: int, sharded: bool, tmp_path: Path
 ) -> None:
     """Kill the second worker, both, and the first, in turn."""
-    options = {**LONG, "max_update": 5 * num_kills}
+    options = {**LONG, "max_update": 4 * num_kills}
     run_workers(2, train, tmp_path / "whole", pretraining_model, options, sharded=sharded)
     rng, places = random.Random(num_kills), []
     for _, ranks in zip(range(num_kills), itertools.cycle([[1], [0, 1], [0]]), strict=False):
         places.append(kill(tmp_path / "killed", 2, ranks, options, rng, sharded))
-    assert places == sorted(places) and len(set(places)) > num_kills // 3
+    assert places == sorted(places) and 0 < places[-1] < options["max_update"]
     for each in run_workers(2, train, tmp_path / "killed", pretraining_model, options, sharded=sharded):
         assert each["reason"] == f"done: {options['max_update']} updates"
     assert_same_weights(everything(tmp_path / "killed"), everything(tmp_path / "whole"))
@@ -256,6 +256,7 @@ def test_runs_killed_and_taken_up_by_other_numbers_of_workers_hear_everything_on
     folder, rng, places, journals = tmp_path / "run", random.Random(0), [0], []
     for sitting, count in enumerate((2, 3, 2, 1)):
         journals.append(tmp_path / f"heard{sitting}")
+        journals[-1].touch()  # none of them may come so far
         ranks = rng.choice([range(count), [rng.randrange(count)]])
         written = {**options, "journal": journals[-1]}
         places.append(kill(folder, count, ranks, written, rng, sharded))
