@@ -20,13 +20,16 @@ from auricle.models.config import (
     Wav2Vec2Config,
 )
 from auricle.models.ctc import Wav2Vec2CTC
+from auricle.models.seq2seq import Wav2Vec2Seq2Seq
+from auricle.models.wav2vec import Wav2Vec
 from auricle.models.wav2vec2 import Wav2Vec2Pretraining
 from auricle.train.draws import Draws, SeededDraws
 from auricle.train.engine import Engine
 from auricle.train.loop import LoopOptions, Trainer
-from auricle.train.objective import CTCObjective, Objective, PretrainingObjective
+from auricle.train.objective import CTCObjective, Objective, PredictionObjective, PretrainingObjective
 from auricle.train.optim import Adam
 from auricle.train.schedule import Fixed
+from auricle.train.seq2seq import Seq2SeqObjective
 from auricle.train.step import Step
 from sounds import corpus, listed
 
@@ -85,6 +88,10 @@ def objective_of(model: Model, draws: Draws | None = None, **options: Any) -> Ob
     draws = draws or SeededDraws(1)
     if isinstance(model, Wav2Vec2CTC):
         return CTCObjective(model, draws, DICTIONARY, **{"zero_infinity": True} | options)
+    if isinstance(model, Wav2Vec2Seq2Seq):
+        return Seq2SeqObjective(model, draws, DICTIONARY, **options)
+    if isinstance(model, Wav2Vec):
+        return PredictionObjective(model, draws, () if model.vector_quantizer is None else (0.1,))
     return PretrainingObjective(model, draws, (0.1, 10.0))
 
 

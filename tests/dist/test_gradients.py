@@ -9,12 +9,24 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+import wav2vec_models
 from auricle.data.batching import deal
 from auricle.data.collate import Batch, nothing
+from auricle.models.build import build_model
+from auricle.models.config import DecoderConfig, Seq2SeqConfig
 from auricle.train.compiled import compile_parts
 from auricle.train.engine import Engine
 from gloo import run_workers
-from tiny_runs import CONFIG, batch_of, ctc_model, objective_of, pretraining_model, step_of, without_chance
+from tiny_runs import (
+    CONFIG,
+    DICTIONARY,
+    batch_of,
+    ctc_model,
+    objective_of,
+    pretraining_model,
+    step_of,
+    without_chance,
+)
 
 Tensors = dict[str, NDArray[Any]]
 
@@ -52,7 +64,7 @@ def learn(
     model = make().to(dtype).train()
     engine.distribute(model)
     step = step_of(model, objective_of(model, **options or {}), engine=engine, clip_norm=5.0)
-    batches = micro_batches(count, make is ctc_model, dtype, holes)
+    batches = micro_batches(count, make in (ctc_model, seq2seq), dtype, holes)
     losses, norms = [], []
     for update, mine in enumerate(deal(0, count, per_update, engine.num_workers, engine.rank)):
         result = step.update(
@@ -87,6 +99,9 @@ def assert_close(found: Tensors, expected: Tensors, tolerance: float, least: flo
         assert np.abs(value - expected[name]).max(initial=0.0) <= tolerance * scale, name
 
 
+PRECISIONS = ((torch.float64, 1e-9, 1e-9), (torch.float32, 1e-5, 1e-4))
+"""What losses, and gradients and parameters, may differ by, relative to their size."""
+
 CASES = {
     "accumulated": (2, 12, 4, ()),
     "uneven": (2, 7, 3, ()),
@@ -111,10 +126,42 @@ def cases() -> Iterator[Any]:
 @pytest.mark.parametrize(("case", "make"), list(cases()))
 def test_workers_learn_what_one_process_learns(case: str, make: Callable[[], Any], sharded: bool) -> None:
     workers, count, per_update, holes = CASES[case]
-    for dtype, on_losses, on_parameters in ((torch.float64, 1e-9, 1e-9), (torch.float32, 1e-5, 1e-4)):
+    for dtype, on_losses, on_parameters in PRECISIONS:
         arguments = (make, dtype, count, per_update, holes)
         expected = learn(Engine(torch.device("cpu")), *arguments)
         for found in run_workers(workers, learn, *arguments, sharded=sharded):
+            compare(found, expected, on_losses, on_parameters)
+
+
+def seq2seq() -> Any:
+    torch.manual_seed(0)
+    decoder = DecoderConfig(num_layers=2, dim=8, ffn_dim=12, num_heads=2, max_positions=20, layerdrop=0.2)
+    return build_model(Seq2SeqConfig(encoder=CONFIG, decoder=decoder, num_labels=len(DICTIONARY)))
+
+
+def wav2vec() -> Any:
+    return wav2vec_models.model_of(wav2vec_models.LAYOUTS["every option"])
+
+
+def vq_wav2vec() -> Any:
+    return wav2vec_models.model_of(wav2vec_models.LAYOUTS["k-means"])
+
+
+def gumbel_wav2vec() -> Any:
+    return wav2vec_models.model_of(wav2vec_models.LAYOUTS["gumbel"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sharded", [False, True], ids=["ddp", "fsdp"])
+@pytest.mark.parametrize("make", [seq2seq, wav2vec, vq_wav2vec, gumbel_wav2vec])
+def test_workers_of_every_family_learn_what_one_process_learns(
+    make: Callable[[], Any], sharded: bool
+) -> None:
+    """Of an uneven number of micro-batches, one of which cannot be read."""
+    for dtype, on_losses, on_parameters in PRECISIONS:
+        arguments = (make, dtype, 7, 3, (4,))
+        expected = learn(Engine(torch.device("cpu")), *arguments)
+        for found in run_workers(2, learn, *arguments, sharded=sharded):
             compare(found, expected, on_losses, on_parameters)
 
 
@@ -125,14 +172,15 @@ def conformer() -> Any:
 
 @pytest.mark.parametrize("sharded", [False, True], ids=["ddp", "fsdp"])
 def test_batch_norms_know_what_one_process_knows(sharded: bool) -> None:
-    arguments = (conformer, torch.float32, 7, 3, (1,))
-    expected = learn(Engine(torch.device("cpu")), *arguments)
-    statistics = [name for name in expected.parameters if "running" in name or "tracked" in name]
-    assert len(statistics) == 6
-    for found in run_workers(2, learn, *arguments, sharded=sharded):
-        compare(found, expected, 1e-5, 1e-4)
-        counted = [found.parameters[name] for name in statistics if "tracked" in name]
-        assert counted == [expected.parameters[name] for name in statistics if "tracked" in name]
+    for dtype, on_losses, on_parameters in PRECISIONS:
+        arguments = (conformer, dtype, 7, 3, (1,))
+        expected = learn(Engine(torch.device("cpu")), *arguments)
+        statistics = [name for name in expected.parameters if "running" in name or "tracked" in name]
+        assert len(statistics) == 6
+        for found in run_workers(2, learn, *arguments, sharded=sharded):
+            compare(found, expected, on_losses, on_parameters)
+            counted = [found.parameters[name] for name in statistics if "tracked" in name]
+            assert counted == [expected.parameters[name] for name in statistics if "tracked" in name]
 
 
 @pytest.mark.parametrize("sharded", [False, True], ids=["ddp", "fsdp"])

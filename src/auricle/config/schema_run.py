@@ -136,7 +136,7 @@ class DistributedKeys:
     bucket_cap_mb: int = inert(25, "Size of an exchange.")
     fix_batches_to_gpus: bool = inert(False, "Keep batches on their worker.")
     find_unused_parameters: bool = key(
-        False, "Look for parameters without gradient even where none are expected (where they are, it is done)."
+        False, "Look for parameters without gradient also in models not known to leave any out."
     )
     gradient_as_bucket_view: bool = inert(False, "Layout of gradients in memory.")
     fast_stat_sync: bool = inert(False, "Exchange sums of statistics only.")

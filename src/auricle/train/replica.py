@@ -95,6 +95,6 @@ def _encoder_may(config: Wav2Vec2Config) -> bool:
     never = (
         config.feature_grad_mult <= 0,  # frozen convolutions
         config.time_mask.prob <= 0,  # the vector in place of masked frames
-        not encoder.has_position_conv,  # weights of a convolution that fairseq's checkpoints have all the same
+        not encoder.has_position_conv,  # fairseq's checkpoints have it all the same
     )
     return encoder.layerdrop > 0 or any(never)

@@ -14,10 +14,9 @@ from auricle.data.text import TextBatch, unknowns
 from auricle.dictionary import MASK, Dictionary
 from auricle.models.build import build_model
 from auricle.models.config import NegativesConfig, QuantizerConfig, Seq2SeqConfig, SpanMaskConfig
-from auricle.train.draws import Position, SeededDraws
-from auricle.train.objective import Objective, PredictionObjective
+from auricle.train.draws import Position
+from auricle.train.objective import Objective
 from auricle.train.replica import may_leave_weights_out
-from auricle.train.seq2seq import Seq2SeqObjective
 from auricle.train.text import LanguageModelObjective, MaskedLMObjective
 from auricle.train.text_draws import SymbolDraws, SymbolMaskConfig
 from tiny_runs import CONFIG, DICTIONARY, batch_of, ctc_model, objective_of, pretraining_model, without_chance
@@ -33,7 +32,7 @@ def layers(**options: Any) -> Any:
 def seq2seq(encoder: Any = PLAIN, layerdrop: float = 0.0, **options: Any) -> Objective:
     decoder = replace(text_models.SEQ2SEQ.decoder, layerdrop=layerdrop)
     model = build_model(Seq2SeqConfig(encoder=encoder, decoder=decoder, num_labels=len(DICTIONARY)))
-    return Seq2SeqObjective(model, SeededDraws(1), DICTIONARY, **options)  # type: ignore[arg-type]
+    return objective_of(model, **options)
 
 
 def language_model(**options: Any) -> Objective:
@@ -90,9 +89,7 @@ NOT_ALL: dict[str, Callable[[], Objective]] = {
     "frozen encoder of a decoder": lambda: seq2seq(freeze_updates=1),
     "LayerDrop of roberta": lambda: roberta(layerdrop=0.1),
     "bands": language_model,
-    "wav2vec": lambda: PredictionObjective(
-        wav2vec_models.model_of(wav2vec_models.LAYOUTS["k-means"]), SeededDraws(1), (0.1,)
-    ),
+    "wav2vec": lambda: objective_of(wav2vec_models.model_of(wav2vec_models.LAYOUTS["k-means"])),
 }
 
 
