@@ -95,7 +95,9 @@ def assert_close(found: Tensors, expected: Tensors, tolerance: float, least: flo
     """Relative to the largest value of each tensor, and to `least`."""
     assert found.keys() == expected.keys()
     for name, value in found.items():
-        scale = max(np.abs(expected[name]).max(initial=0.0), least)
+        # A key's bias shifts all scores alike: its gradient is nothing but rounding, of which Adam makes steps.
+        smallest = 1.0 if name.endswith("k_proj.bias") else least
+        scale = max(np.abs(expected[name]).max(initial=0.0), smallest)
         assert np.abs(value - expected[name]).max(initial=0.0) <= tolerance * scale, name
 
 

@@ -56,15 +56,17 @@ def learn(
 @pytest.mark.parametrize("sharded", [False, True], ids=["ddp", "fsdp"])
 @pytest.mark.parametrize("make", [language_model, masked_lm])
 def test_workers_learn_text_as_one_process_does(make: Callable[[], Any], sharded: bool) -> None:
-    for dtype, on_losses, on_weights in ((torch.float64, 1e-9, 1e-9), (torch.float32, 1e-5, 1e-4)):
+    # Logarithms of probabilities are float32 in any precision, as fairseq's are.
+    for dtype, on_losses, on_weights in ((torch.float64, 1e-7, 1e-6), (torch.float32, 1e-5, 1e-4)):
         means, weights = learn(Engine(torch.device("cpu")), make, dtype)
         assert means["ppl"] > 1
         for found, theirs in run_workers(2, learn, make, dtype, sharded=sharded):
             assert found == pytest.approx(means, rel=on_losses)
             for name, weight in weights.items():
-                assert np.abs(theirs[name] - weight).max() <= on_weights * max(np.abs(weight).max(), 0.1), (
-                    name
-                )
+                # A key's bias has no gradient but rounding, of which Adam makes steps.
+                least = 1.0 if name.endswith("k_proj.bias") else 0.1
+                scale = max(np.abs(weight).max(), least)
+                assert np.abs(theirs[name] - weight).max() <= on_weights * scale, name
 
 
 def reasons(engine: Engine) -> list[str]:
