@@ -26,7 +26,7 @@ _DATA_NAMES = {
     "builtins": "bool bytearray bytes complex dict float int list object str tuple",
     "typing": "Any Dict List Optional Sequence Tuple Union",
     "operator": "getitem",  # how the type List[int] is written down
-    "pathlib": "Path PosixPath PurePosixPath",
+    "pathlib": "Path PosixPath PurePosixPath PureWindowsPath WindowsPath",
     "numpy": "dtype ndarray",
     "numpy.core.multiarray": "_reconstruct scalar",
     "numpy._core.multiarray": "_reconstruct scalar",
@@ -34,8 +34,13 @@ _DATA_NAMES = {
     "torch": "device float64 float32 float16 bfloat16 int64 int32 int16 int8 uint8 bool",
 }
 
-# What names are called today that were others in older Pythons.
-_RENAMED_MODULES = {"__builtin__": "builtins", "copy_reg": "copyreg", "_operator": "operator"}
+# What names are called that were or are others in some Pythons; pathlib's in 3.13.
+_RENAMED_MODULES = {
+    "__builtin__": "builtins",
+    "copy_reg": "copyreg",
+    "_operator": "operator",
+    "pathlib._local": "pathlib",
+}
 _RENAMED_BUILTINS = {"long": "int", "unicode": "str"}
 
 
