@@ -9,10 +9,11 @@ import os
 import shutil
 import struct
 import zipfile
-from collections.abc import Callable, Sequence
+import zlib
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import reduce
 from itertools import accumulate
 from pathlib import Path
 from typing import BinaryIO
@@ -110,10 +111,9 @@ def _recordings(manifest: Manifest, paths: Sequence[str]) -> list[Recording]:
             f"{missing[0]}{others}: no such file, or nothing in it, but {manifest.source} lists it: make the "
             "manifest anew with `auricle manifest`"
         )
-    names = [_name(number, path) for number, path in enumerate(paths)]
     return [
         Recording(path, name, *status)
-        for path, name, status in zip(full, names, found, strict=True)
+        for path, name, status in zip(full, _names(paths, full), found, strict=True)
         if status
     ]
 
@@ -129,16 +129,37 @@ def _size(path: str) -> tuple[int, int] | None:
     return (size, status.st_mtime_ns) if size else None
 
 
-def _name(number: int, path: str) -> str:
-    """That of the file, so that unpacking gives the tree back; another where it could lead astray."""
-    parts = Path(path).parts
-    plain = not os.path.isabs(path) and ".." not in parts and audio.stored(path) is None
+def _names(paths: Sequence[str], full: Sequence[str]) -> list[str]:
+    """Those of the files, so that unpacking gives the tree back; others where they could lead astray."""
+    members = [audio.stored(path) for path in full]
+    inside = {archive: _names_in(archive) for archive in {member.archive for member in members if member}}
+    names: dict[str, None] = {}
+    for number, (path, member) in enumerate(zip(paths, members, strict=True)):
+        own = inside[member.archive].get(member.offset, "") if member else path
+        name = "/".join(Path(own).parts)
+        suffix = Path(own).suffix
+        if not _is_plain(own) or name in names:
+            name = f"_/{number:09}{suffix if suffix.isascii() else ''}"
+        names[name] = None
+    return list(names)
+
+
+def _names_in(archive: str) -> dict[int, str]:
+    """Of an archive's members, by their first byte; of what is no zip file, none."""
     try:
-        "/".join(parts).encode()
+        return {offset: name for name, _, offset in _members(Path(archive))}
+    except (OSError, zipfile.BadZipFile, struct.error):
+        return {}
+
+
+def _is_plain(path: str) -> bool:
+    """Whether a file may be called so in an archive: below its folder, and not as those that may not be."""
+    try:
+        path.encode()
     except UnicodeEncodeError:
-        plain = False
-    suffix = Path(path).suffix.partition(":")[0]
-    return "/".join(parts) if plain else f"_/{number:09}{suffix if suffix.isascii() else ''}"
+        return False
+    parts = Path(path).parts
+    return bool(parts) and not os.path.isabs(path) and ".." not in parts and parts[0] != "_"
 
 
 def _cuts(sizes: Sequence[int], shard_bytes: int | None, num_shards: int | None) -> list[tuple[int, int]]:
@@ -214,17 +235,34 @@ def _is_there(shard: Shard) -> bool:
     """
     if not shard.path.exists():
         return False
-    expected = [(recording.name, recording.size) for recording in shard.recordings]
-    try:
-        found = [(name, size) for name, size, _ in _members(shard.path)]
-    except (OSError, zipfile.BadZipFile, struct.error):
-        found = []
     newest = max(recording.modified for recording in shard.recordings)
-    if found != expected or shard.path.stat().st_mtime_ns < newest:
+    if shard.path.stat().st_mtime_ns < newest or not _holds(shard):
         raise UserError(
             f"{shard.path} is there and holds other or older audio: delete it, or choose another --dest"
         )
     return True
+
+
+def _holds(shard: Shard) -> bool:
+    """Whether the archive has the right members, stored.
+
+    Their bytes are compared at both ends: copies of a corpus, cleaned of noise for one, are equal in names
+    and sizes. To compare all would take as long as to pack them.
+    """
+    try:
+        with zipfile.ZipFile(shard.path) as archive:
+            found = archive.infolist()
+    except (OSError, zipfile.BadZipFile, struct.error):
+        return False
+    if [(info.filename, info.file_size, info.compress_type) for info in found] != [
+        (recording.name, recording.size, zipfile.ZIP_STORED) for recording in shard.recordings
+    ]:
+        return False
+    return all(_check_sum(shard.recordings[end]) == found[end].CRC for end in (0, -1))
+
+
+def _check_sum(recording: Recording) -> int:
+    return reduce(lambda before, block: zlib.crc32(block, before), _blocks(recording), 0)
 
 
 def _members(path: Path) -> list[tuple[str, int, int]]:
@@ -250,17 +288,26 @@ def _add(archive: zipfile.ZipFile, recording: Recording) -> None:
     """Copies a file; its name and its bytes alone decide what is written."""
     info = zipfile.ZipInfo(recording.name)
     info.create_system, info.external_attr, info.file_size = 3, 0o644 << 16, recording.size
-    member = audio.stored(recording.path)
-    with ExitStack() as files:
-        try:
-            source = files.enter_context(open(member.archive if member else recording.path, "rb"))
-        except OSError as error:
-            raise UserError(f"{recording.path}: cannot be read ({error.strerror}): check the file") from error
-        source.seek(member.offset if member else 0)
-        packed = files.enter_context(archive.open(info, "w"))
-        left = recording.size
-        while left and (block := source.read(min(left, 1 << 20))):
+    with archive.open(info, "w") as packed:
+        for block in _blocks(recording):
             packed.write(block)
-            left -= len(block)
-        if left or (member is None and source.read(1)):
-            raise UserError(f"{recording.path} has changed while it was read: let it be, and start again")
+
+
+def _blocks(recording: Recording) -> Iterator[bytes]:
+    """The bytes of a file.
+
+    Raises:
+        UserError: It cannot be read, or has changed.
+    """
+    member, left = audio.stored(recording.path), recording.size
+    try:
+        with open(member.archive if member else recording.path, "rb") as source:
+            source.seek(member.offset if member else 0)
+            while left and (block := source.read(min(left, 1 << 20))):
+                yield block
+                left -= len(block)
+            longer = member is None and source.read(1)
+    except OSError as error:  # of reading: what becomes of a block is the caller's business
+        raise UserError(f"{recording.path}: cannot be read ({error.strerror}): check the file") from error
+    if left or longer:
+        raise UserError(f"{recording.path} has changed while it was read: let it be, and start again")
