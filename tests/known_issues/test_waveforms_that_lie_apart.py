@@ -1,4 +1,4 @@
-"""One channel of interleaved stereo went through models with layer norms as if its samples were neighbours."""
+"""A channel of interleaved stereo went through models with layer norms as if samples were neighbours."""
 
 import pytest
 import torch
