@@ -61,7 +61,7 @@ UnkWeight = Annotated[
 Beam = Annotated[
     int | None,
     typer.Option(
-        help="Hypotheses kept; of sequence-to-sequence models too.",
+        help="Hypotheses kept; in evaluate, of sequence-to-sequence models too.",
         show_default="50; sequence-to-sequence 5",
         rich_help_panel=PANEL,
     ),

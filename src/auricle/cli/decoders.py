@@ -105,22 +105,20 @@ def make_choice(
     """
     _check_name("decoder", name, DECODERS, "--w2l-decoder")
     _check_name("engine", engine or "own", ENGINES, "--engine")
-    given = {key: value for key, value in beam.items() if value is not None}
-    if name == "viterbi":
-        unused = [f"--{key.replace('_', '-')}" for key in given]
-        unused += [f"--{flag}" for flag, value in (("lm-model", lm), ("lexicon", lexicon)) if value]
-        unused = [flag for flag in unused if flag != "--nbest"]
-        if rescoring and rescoring.get("rescore_lm"):
-            raise UserError("--rescore-lm needs n-best lists: search with --w2l-decoder kenlm")
-        return DecoderChoice(beam=BeamOptions(nbest=given.get("nbest", 1)), unused=tuple(unused))
     if preset is not None:
         _check_name("preset", preset, tuple(PRESETS), "--preset")
+    given = {key: value for key, value in beam.items() if value is not None}
+    again = {key: value for key, value in (rescoring or {}).items() if value is not None}
+    if name == "viterbi":
+        others = {"lm_model": lm, "lexicon": lexicon, "engine": engine, "preset": preset}
+        return _best_path({**given, **again, **others})
+    if again and "rescore_lm" not in again:
+        logger.info("no --rescore-lm: %s ignored", ", ".join(map(_flag, again)))
     options = BeamOptions(**{**PRESETS.get(preset or "", {}), **given})
     if name == "fairseqlm" and lm is None:
         raise UserError("fairseqlm needs a language model: give a checkpoint or a folder with --lm-model")
     if name == "fairseqlm" and engine == "flashlight":
         raise UserError("flashlight is used with n-gram models only: take --engine own")
-    again = {key: value for key, value in (rescoring or {}).items() if value is not None}
     if lm is None:
         logger.info("no --lm-model: searching without a language model")
     if engine == "flashlight" and workers < 0:
@@ -140,6 +138,19 @@ def choice_of(options: Mapping[str, Any]) -> DecoderChoice:
         rescoring={name: options[name] for name in RESCORING},
         **{name: options[name] for name in BEAM_FIELDS},
     )
+
+
+def _best_path(given: Mapping[str, Any]) -> DecoderChoice:
+    """Without a search: options, by the names of their parameters, are for nothing, but for `nbest`."""
+    asked = {key: value for key, value in given.items() if value is not None}
+    if "rescore_lm" in asked:
+        raise UserError("--rescore-lm needs n-best lists: search with --w2l-decoder kenlm")
+    nbest = asked.pop("nbest", 1)
+    return DecoderChoice(beam=BeamOptions(nbest=nbest), unused=tuple(map(_flag, asked)))
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def _check_name(what: str, name: str, known: Sequence[str], flag: str) -> None:

@@ -63,6 +63,8 @@ def command(
     if decoding["lm_model"] is None:
         raise UserError("no language model to weigh: give it with --lm-model")
     choice = choice_of(decoding)
+    if choice.name == "viterbi":
+        raise UserError("viterbi has no weights to look for: search with --w2l-decoder kenlm or fairseqlm")
     if choice.beam.nbest < 2:
         raise UserError(f"--nbest {choice.beam.nbest}: give 2 or more, to rank")
     options = Options(

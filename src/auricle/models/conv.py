@@ -163,7 +163,8 @@ class ConvBlock(nn.Sequential):
         conv, norm = self[0], self[2]
         assert isinstance(conv, nn.Conv1d)
         if not isinstance(norm, nn.GroupNorm):
-            run, (_, kernel, stride), x = self.local(dtype), self.layer, waveforms.to(dtype)[..., None]
+            run, (_, kernel, stride) = self.local(dtype), self.layer
+            x = waveforms.to(dtype).contiguous()[..., None]
             return lambda row, start, stop: run(x[row, start * stride : (stop - 1) * stride + kernel])
         frames, weight = normalised_product(waveforms.float(), conv, norm, lengths)
 

@@ -1,0 +1,36 @@
+"""Options of decoders that had no effect, without a word about it."""
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from auricle.cli.decoders import make_choice
+from auricle.cli.main import main
+from auricle.errors import UserError
+
+
+def test_the_best_path_names_all_that_it_does_not_look_at() -> None:
+    choice = make_choice(preset="base-960h", engine="flashlight", rescoring={"rescore_weight": 2.0}, beam=9)
+    assert set(choice.unused) == {"--preset", "--engine", "--rescore-weight", "--beam"}
+    assert make_choice(nbest=3, lexicon=None, rescoring={"rescore_lm": None}).unused == ()
+
+
+def test_a_preset_that_is_none_is_a_mistake_without_a_search_too() -> None:
+    with pytest.raises(UserError, match="no preset 'base-1h'"):
+        make_choice(preset="base-1h")
+
+
+def test_weights_of_ranking_anew_want_a_model(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "auricle"):
+        make_choice(name="kenlm", lm=Path("lm.arpa"), rescoring={"rescore_lm": None, "rescore_nbest": 9})
+        assert "--rescore-nbest ignored" in caplog.text
+        caplog.clear()
+        make_choice(name="kenlm", lm=Path("lm.arpa"), rescoring={"rescore_lm": Path("x"), "rescore_nbest": 9})
+    assert "ignored" not in caplog.text
+
+
+def test_the_best_path_has_no_weights_to_tune(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["tune", "data", "--model", "m", "--lm-model", "lm.arpa", "--decoder", "viterbi"]) == 2
+    error = capsys.readouterr().err
+    assert "viterbi has no weights" in error and error.count("\n") == 1
