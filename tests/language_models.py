@@ -8,6 +8,7 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 
 from auricle.decode.emissions import Emissions
+from auricle.decode.language_model import LanguageModel
 from auricle.dictionary import Dictionary
 
 TRIGRAM = """\\data\\
@@ -80,3 +81,18 @@ def noisy_emissions(
         clips.append(torch.tensor(logits, dtype=torch.float32).log_softmax(-1))
     lengths = torch.tensor([len(clip) for clip in clips])
     return Emissions(pad_sequence(clips, batch_first=True), lengths)
+
+
+def scores_of_sentences(model: LanguageModel, sentences: Sequence[Sequence[str]]) -> list[float]:
+    """What a search would add up for each: word by word, and their ends all at once."""
+    states, totals = [], []
+    for words in sentences:
+        state, total = model.start(1), 0.0
+        for number in model.numbers(words):
+            scores, state = model.score(state, number[None])
+            total += float(scores[0])
+        states.append(state)
+        totals.append(total)
+    together = torch.cat(states)
+    model.keep(together)
+    return [total + float(end) for total, end in zip(totals, model.finish(together), strict=True)]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from auricle.cli.beam_options import RESCORING
 from auricle.cli.progress import progress
-from auricle.decode.decoder import BEAM_FIELDS, BeamOptions, Decoder, ViterbiDecoder
+from auricle.decode.decoder import BEAM_FIELDS, BeamOptions, Decoder, ViterbiDecoder, search_device
 from auricle.decode.hypothesis import PostProcess
 from auricle.dictionary import Dictionary
 from auricle.errors import UserError
@@ -169,8 +169,7 @@ def make_decoder(
     Raises:
         UserError: A file is missing, damaged, or of another vocabulary.
     """
-    if str(device).startswith("mps"):  # it has no float64, which scores of a search need
-        device = "cpu"
+    device = search_device(device)
     if choice.name == "viterbi":
         _say_unused(choice)
         return ViterbiDecoder(dictionary, post_process)
@@ -306,7 +305,7 @@ def open_language_model(
     """The language model of a choice, sure to know some of the words it will be asked about."""
     if choice.lm is None:
         return None
-    from auricle.decode.ngram_file import check_vocabulary, open_ngram
+    from auricle.decode.ngram_file import check_vocabulary, open_ngram_of
 
     words = dictionary.symbols[4:] if lexicon is None else lexicon.words
     source = (
@@ -316,12 +315,8 @@ def open_language_model(
         fusion = _fusion(choice.lm, words, device, with_lexicon=lexicon is not None)
         check_vocabulary([word in fusion for word in words], words, choice.lm, source)
         return fusion
-    from auricle.decode.ngram import NgramModel
-
     with progress("n-grams read") as advance:
-        ngram = open_ngram(choice.lm, advance)
-    check_vocabulary([word in ngram for word in words], words, choice.lm, source)
-    return ngram.to(device) if isinstance(ngram, NgramModel) else ngram
+        return open_ngram_of(words, source, choice.lm, device, advance)
 
 
 def with_weights(choice: DecoderChoice, lm_weight: float, word_score: float) -> DecoderChoice:

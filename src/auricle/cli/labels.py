@@ -7,9 +7,10 @@ from typing import Annotated, Literal
 
 import typer
 
+from auricle.cli.label_dictionary import write_or_check
 from auricle.data.pseudo_labels import believed, read_pseudo_labels
 from auricle.data.transcripts import PATH_COLUMNS, TEXT_COLUMNS, match, read_table, write_labels
-from auricle.dictionary import Dictionary, words_to_letters
+from auricle.dictionary import words_to_letters
 from auricle.errors import UserError
 from auricle.manifest import Entry, Manifest, read_manifest, write_manifest
 
@@ -84,7 +85,8 @@ def command(
         entries, texts = believed(listed, read_pseudo_labels(table), min_confidence, table)
     if case != "keep":
         texts = [text.upper() if case == "upper" else text.lower() for text in texts]
-    _write_or_check(output_dir / DICTIONARY, [words_to_letters(text) for text in texts], new=new_dictionary)
+    letters = [words_to_letters(text) for text in texts]
+    write_or_check(output_dir / DICTIONARY, letters, new=new_dictionary, mend="mend the transcripts")
     write_labels(output_dir, name, texts)
     if entries is not None:
         write_manifest(output_dir / f"{name}.tsv", listed.root, entries)
@@ -97,16 +99,3 @@ def command(
 def _kept(entries: Sequence[Entry], listed: Manifest) -> str:
     share = sum(entry.num_samples for entry in entries) / sum(entry.num_samples for entry in listed.entries)
     return f"{len(entries)} of {len(listed)} utterances are believed, {share:.1%} of the audio"
-
-
-def _write_or_check(path: Path, letters: Sequence[str], *, new: bool) -> None:
-    if new or not path.exists():
-        dictionary = Dictionary.from_labels(letters)
-        dictionary.save(path)
-        typer.echo(f"{path}: {len(dictionary)} symbols, special ones included")
-        return
-    unknown = Dictionary.load(path).unknown_symbols(" ".join(letters))
-    if unknown:
-        raise UserError(
-            f"{path} lacks {' '.join(unknown)}: mend the transcripts, or write it anew with --new-dictionary"
-        )

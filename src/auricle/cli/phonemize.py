@@ -6,10 +6,11 @@ from typing import Annotated, Literal
 
 import typer
 
+from auricle.cli.label_dictionary import write_or_check
 from auricle.cli.output import check_writable
 from auricle.cli.progress import Advance, progress
 from auricle.data.phonemes import Espeak, FromLexicon, Phonemizer, read_lexicon, train_g2p
-from auricle.dictionary import WORD_END, Dictionary
+from auricle.dictionary import WORD_END
 from auricle.errors import UserError
 from auricle.files import atomic_write_text
 from auricle.textfile import read_lines
@@ -70,7 +71,9 @@ def command(
     phonemize = _phonemizer(backend, language, lexicon, g2p)
     with progress("utterances", sum(map(len, lines))) as advance:
         labels = [_labels(phonemize, each, word_ends, advance) for each in lines]
-    _write_or_check(folder / DICTIONARY, [line for each in labels for line in each], new=new_dictionary)
+    phonemes = [line for each in labels for line in each]
+    advice = "take the phonemizer that it was made with"
+    write_or_check(folder / DICTIONARY, phonemes, new=new_dictionary, mend=advice)
     for path, each in zip(texts, labels, strict=True):
         target = (output_dir or path.parent) / f"{path.stem}.phn"
         atomic_write_text(target, "".join(f"{line}\n" for line in each))
@@ -97,15 +100,3 @@ def _labels(phonemize: Phonemizer, lines: Sequence[str], word_ends: bool, advanc
         labels.append(" ".join(f"{word} {WORD_END}" if word_ends else word for word in words))
         advance()
     return labels
-
-
-def _write_or_check(path: Path, labels: Sequence[str], *, new: bool) -> None:
-    if new or not path.exists():
-        dictionary = Dictionary.from_labels(labels)
-        dictionary.save(path)
-        typer.echo(f"{path}: {len(dictionary)} symbols, special ones included")
-        return
-    unknown = Dictionary.load(path).unknown_symbols(" ".join(labels))
-    if unknown:
-        advice = "take the phonemizer that it was made with, or write it anew with --new-dictionary"
-        raise UserError(f"{path} lacks {' '.join(unknown)}: {advice}")

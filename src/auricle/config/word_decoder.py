@@ -9,10 +9,9 @@ from torch import Tensor
 from auricle.config.schema import Recipe
 from auricle.config.schema_task import CTCLossKeys
 from auricle.decode.beam import BeamSearch
-from auricle.decode.decoder import BeamOptions
+from auricle.decode.decoder import BeamOptions, search_device
 from auricle.decode.emissions import Emissions
-from auricle.decode.ngram import NgramModel
-from auricle.decode.ngram_file import check_vocabulary, open_ngram
+from auricle.decode.ngram_file import open_ngram_of
 from auricle.decode.trie import read_lexicon
 from auricle.dictionary import Dictionary
 from auricle.errors import UserError
@@ -103,14 +102,12 @@ def word_decoder(
     if asked is None:
         return None
     lexicon = read_lexicon(asked.lexicon, dictionary)
-    lm = open_ngram(asked.lm)
-    check_vocabulary([word in lm for word in lexicon.words], lexicon.words, asked.lm, lexicon.source)
-    device = "cpu" if str(device).startswith("mps") else device  # it has no float64, which scores need
+    device = search_device(device)
     search = BeamSearch(
         dictionary,
         asked.options(len(dictionary)),
         lexicon=lexicon,
-        lm=lm.to(device) if isinstance(lm, NgramModel) else lm,
+        lm=open_ngram_of(lexicon.words, lexicon.source, asked.lm, device),
         device=device,
     )
 

@@ -7,21 +7,19 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from operator import eq
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
 import numpy as np
 
+from auricle.audio import SAMPLE_RATE
+from auricle.data.dataset import symbols_and_repeats
 from auricle.data.measure import Measured, measure_files
 from auricle.dictionary import Dictionary
 from auricle.errors import UserError
 from auricle.manifest import Entry, Manifest, read_labels, read_manifest
 from auricle.models.config import BASE_CONV_LAYERS
 from auricle.models.conv import num_frames
-
-HEARD_RATE = 16000
-"""What published models hear, in Hz: frames are counted at it."""
 
 MOSTLY_SILENT = 0.95
 CLIPPED = 0.001
@@ -170,13 +168,13 @@ def _judge_sound(subset: Subset, entry: Entry, measured: Measured) -> None:
 def _judge_label(
     subset: Subset, entry: Entry, measured: Measured, label: str, dictionary: Dictionary | None
 ) -> None:
-    symbols = label.split()
+    symbols, repeats = symbols_and_repeats(label)
     if not symbols:
         subset.add("empty-label", entry.path, "no symbols")
-    frames = num_frames(round(measured.seconds * HEARD_RATE), BASE_CONV_LAYERS)
-    needed = len(symbols) + sum(map(eq, symbols, symbols[1:]))  # a blank parts two equal symbols
+    frames = num_frames(round(measured.seconds * SAMPLE_RATE), BASE_CONV_LAYERS)
+    needed = symbols + repeats
     if needed > frames:
-        subset.add("no-fit", entry.path, f"{frames} frames, {needed} are needed for {len(symbols)} symbols")
+        subset.add("no-fit", entry.path, f"{frames} frames, {needed} are needed for {symbols} symbols")
     if dictionary is not None and (missing := dictionary.unknown_symbols(label)):
         subset.add("symbol", entry.path, f"not in the dictionary: {' '.join(missing)}")
 

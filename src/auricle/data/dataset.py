@@ -172,10 +172,10 @@ def _needs(labels: list[str], min_sample_size: int, num_frames: NumFrames | None
         what = f"a label of {symbols} symbols" if symbols else "one frame"
         return max(least, (_fewest_samples(num_frames, max(1, symbols + repeats)), what))
 
-    return [need(*_symbols_and_repeats(label)) for label in labels]
+    return [need(*symbols_and_repeats(label)) for label in labels]
 
 
-def _symbols_and_repeats(label: str) -> tuple[int, int]:
+def symbols_and_repeats(label: str) -> tuple[int, int]:
     """Symbols of a label, and how often one follows itself: CTC puts a blank between these."""
     symbols = label.split()
     return len(symbols), sum(map(eq, symbols, symbols[1:]))

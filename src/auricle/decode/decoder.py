@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass, fields
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
 from auricle.decode.emissions import Emissions
@@ -18,6 +19,11 @@ class Decoder(Protocol):
 
     def decode(self, emissions: Emissions) -> list[list[Hypothesis]]:
         """The best hypotheses of each utterance, in order, at least one each."""
+
+
+def search_device(device: torch.device | str) -> torch.device | str:
+    """Where to search for a model on `device`: there, if it has float64, which scores need (mps has not)."""
+    return "cpu" if str(device).startswith("mps") else device
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,8 @@ import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import torch
+
 from auricle.decode.arpa import read_arpa
 from auricle.decode.lexicon import KenLMModel, is_kenlm_binary
 from auricle.decode.ngram import NgramModel
@@ -24,6 +26,19 @@ def open_ngram(path: Path, advance: Callable[[int], object] | None = None) -> Ng
         UserError: It is missing, damaged or something else, or KenLM is not installed for its binary.
     """
     return KenLMModel(path) if is_kenlm_binary(path) else read_arpa(path, advance)
+
+
+def open_ngram_of(
+    words: Sequence[str],
+    source: str,
+    path: Path,
+    device: torch.device | str,
+    advance: Callable[[int], object] | None = None,
+) -> NgramModel | KenLMModel:
+    """As `open_ngram`, on a device (KenLM has but the CPU), sure to know some of `words` (from `source`)."""
+    ngram = open_ngram(path, advance)
+    check_vocabulary([word in ngram for word in words], words, path, source)
+    return ngram.to(device) if isinstance(ngram, NgramModel) else ngram
 
 
 def check_vocabulary(known: Sequence[bool], words: Sequence[str], lm: Path, source: str) -> None:

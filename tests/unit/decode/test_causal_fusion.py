@@ -13,7 +13,7 @@ from auricle.decode.trie import read_lexicon
 from auricle.dictionary import Dictionary
 from auricle.errors import UserError
 from auricle.models.causal_lm import CausalLM
-from language_models import noisy_emissions, write_lexicon
+from language_models import noisy_emissions, scores_of_sentences, write_lexicon
 
 transformers = pytest.importorskip("transformers", reason="transformers is not installed")
 tokenizers = pytest.importorskip("tokenizers", reason="tokenizers is not installed")
@@ -92,18 +92,7 @@ def model(request, network):
 def test_words_of_any_pieces_add_up_to_their_sentence(model):
     fusion = CausalFusion(model)
     sentences = [["a"], ["b", "c", "a", "ab"], ["cab", "a", "cab"], [], ["b", "c"], ["ab"] * 4]
-    states, totals = [], []
-    for words in sentences:
-        state, total = fusion.start(1), 0.0
-        for number in fusion.numbers(words):
-            scores, state = fusion.score(state, number[None])
-            total += float(scores[0])
-        states.append(state)
-        totals.append(total)
-    together = torch.cat(states)
-    fusion.keep(together)
-    found = [t + float(e) for t, e in zip(totals, fusion.finish(together), strict=True)]
-    assert found == pytest.approx(model.sentence_scores(sentences), abs=1e-4)
+    assert scores_of_sentences(fusion, sentences) == pytest.approx(model.sentence_scores(sentences), abs=1e-4)
 
 
 def test_many_states_are_asked_at_once(model):
