@@ -32,7 +32,7 @@ from transformers import PreTrainedTokenizer, Wav2Vec2CTCTokenizer
 import auricle
 from auricle import audio
 from auricle.convert.loaded import Loaded
-from auricle.decode.backend import in_precision
+from auricle.decode.backend import for_inference
 from auricle.decode.emissions import length_batches, pad
 from auricle.decode.viterbi import viterbi
 from auricle.dictionary import Dictionary
@@ -93,7 +93,7 @@ def read(names: Sequence[str]) -> list[Tensor]:
 
 def by_auricle(arguments: argparse.Namespace, precision: str) -> Step:
     _, model = both(arguments.layout)
-    loaded = Loaded(in_precision(model, precision), LETTERS, model.config, 0, Path("random"))
+    loaded = Loaded(for_inference(model, precision), LETTERS, model.config, 0, Path("random"))
     names = recordings(arguments.audio_seconds)
 
     def step(number: int) -> None:

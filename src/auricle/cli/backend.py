@@ -64,15 +64,15 @@ def open_model(
 
 def _torch(model: Path, device: str | None, precision: Precision) -> "Loaded":
     from auricle.convert.load import load
-    from auricle.decode.backend import in_precision
+    from auricle.decode.backend import for_inference
     from auricle.models.ctc import Wav2Vec2CTC
 
     loaded = load(model, map_location=pick_device(device))
+    if isinstance(loaded.model, Wav2Vec2CTC):
+        return replace(loaded, model=for_inference(loaded.model, precision))
     if precision == "float32":
         return loaded
-    if not isinstance(loaded.model, Wav2Vec2CTC):
-        raise UserError(f"--precision {precision} is for CTC recognisers, and {model} is none")
-    return replace(loaded, model=in_precision(loaded.model, precision))
+    raise UserError(f"--precision {precision} is for CTC recognisers, and {model} is none")
 
 
 def _on_the_way(model: Path, backend: BackendName, precision: Precision | None) -> "Loaded":

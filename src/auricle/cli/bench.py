@@ -118,7 +118,7 @@ def _random(arch: Arch, device: str | None, precision: "Precision | None") -> "L
     import torch
 
     from auricle.convert.loaded import Loaded
-    from auricle.decode.backend import in_precision
+    from auricle.decode.backend import for_inference
     from auricle.dictionary import Dictionary
     from auricle.models.config import CTCConfig, EncoderConfig, Wav2Vec2Config
     from auricle.models.ctc import Wav2Vec2CTC
@@ -132,7 +132,7 @@ def _random(arch: Arch, device: str | None, precision: "Precision | None") -> "L
     config = CTCConfig(encoder=encoders[arch], num_labels=len(letters))
     torch.manual_seed(0)
     built = Wav2Vec2CTC(config).eval().to(pick_device(device))
-    return Loaded(in_precision(built, precision or "float32"), letters, config, 0, Path(arch))
+    return Loaded(for_inference(built, precision or "float32"), letters, config, 0, Path(arch))
 
 
 def _table(facts: dict[str, object], measured: "Measured") -> str:

@@ -1,4 +1,4 @@
-"""Inference by other means: torch in bf16, onnxruntime, OpenVINO.
+"""Models for inference only: laid out for the processor, in bf16, in onnxruntime, in OpenVINO.
 
 Whatever does the arithmetic, decoders are given a `Wav2Vec2CTC`, so that nothing else knows of it.
 
@@ -18,7 +18,7 @@ from auricle.decode.arithmetic import BackendName, Precision
 from auricle.errors import UserError
 from auricle.models.config import CTCConfig
 from auricle.models.conv import receptive_field
-from auricle.models.cpu_matmul import Linear
+from auricle.models.cpu_matmul import Linear, lay_out
 from auricle.models.ctc import CTCOutput, Wav2Vec2CTC
 from auricle.models.transformer import TransformerLayer
 from auricle.models.wav2vec2 import Wav2Vec2
@@ -50,6 +50,11 @@ class ExportedCTC(Wav2Vec2CTC):
         self.run = run
         self.precision = precision
 
+    @property
+    def packs_frames(self) -> bool:
+        """Not as far as is known."""
+        return False
+
     def forward(self, waveforms: Tensor, lengths: Tensor | None = None, **others: Any) -> CTCOutput:
         """As `Wav2Vec2CTC.forward`, of which an exported file knows the first two arguments.
 
@@ -66,11 +71,11 @@ class ExportedCTC(Wav2Vec2CTC):
         return CTCOutput(*self.run(waveforms.contiguous(), lengths))
 
 
-def in_precision(model: Wav2Vec2CTC, precision: Precision) -> Wav2Vec2CTC:
-    """The model, converted in place.
+def for_inference(model: Wav2Vec2CTC, precision: Precision = "float32") -> Wav2Vec2CTC:
+    """The model, converted in place: it can only run now, faster, and not be trained or saved.
 
     Args:
-        model: In float32.
+        model: In float32. On a CPU, its encoder's weights are laid out as products read them fastest.
         precision: "bf16" has the encoder in bfloat16. The head stays in float32: it takes no time, and of
             letters that are about as likely, rounding would make equals. So do, in a Transformer, what leads
             into the layers, their norms, and with them what the layers add to: there, each rounding would
@@ -83,11 +88,14 @@ def in_precision(model: Wav2Vec2CTC, precision: Precision) -> Wav2Vec2CTC:
         raise UserError(
             "torch is giving up its 8-bit products: take --backend onnxruntime with --precision int8, or bf16"
         )
+    model.requires_grad_(False)
     if precision == "bf16":
         exact = {weight: weight.data for part in _exact(model.encoder) for weight in part.parameters()}
         model.encoder.bfloat16()
         for weight, data in exact.items():
             weight.data = data
+    if model.proj.weight.device.type == "cpu":
+        lay_out(model.encoder)
     return model
 
 

@@ -85,13 +85,16 @@ def emit(model: Wav2Vec2CTC, waveforms: Tensor, lengths: Tensor) -> Emissions:
     return emissions
 
 
-CPU_PADDING = 0.1
-"""Most padding of a clip in a batch on a CPU, which a clip of a second or two keeps as busy as a batch."""
+CPU_PADDING, CPU_PADDING_UNPACKED = 0.4, 0.1
+"""Most padding of a clip in a batch on a CPU: of models that pack frames it costs little there, of others it
+costs more than a larger batch gains."""
 
 
 def most_padding(model: Wav2Vec2CTC) -> float:
     """For `length_batches`: a GPU would rather have larger batches."""
-    return CPU_PADDING if model.proj.weight.device.type == "cpu" else 1.0
+    if model.proj.weight.device.type != "cpu":
+        return 1.0
+    return CPU_PADDING if model.packs_frames else CPU_PADDING_UNPACKED
 
 
 def length_batches(

@@ -118,6 +118,8 @@ class ConvBlock(nn.Sequential):
     (a layer norm `2.1`).
     """
 
+    laid_out: cpu_front_end.Layer | None = None
+
     def __init__(
         self,
         in_channels: int,
@@ -169,22 +171,32 @@ class ConvBlock(nn.Sequential):
         frames, weight = normalised_product(waveforms.float(), conv, norm, lengths)
 
         def part(row: int, start: int, stop: int) -> Tensor:
-            y = cpu_matmul.product(frames[row, start:stop], weight[row].t())
-            return torch.ops.aten.gelu_(y).to(dtype)  # type: ignore[no-any-return]
+            return cpu_matmul.product(frames[row, start:stop], weight[row].t(), gelu=True).to(dtype)
 
         return part
 
-    def local(self, dtype: torch.dtype) -> cpu_front_end.Layer:
+    def lay_out(self) -> None:
+        """See `cpu_matmul.LaysOut`. A group norm hears the utterance first: its block stays as it is."""
+        conv = self[0]
+        assert isinstance(conv, nn.Conv1d)
+        if not self.per_row and self.laid_out is None:
+            self.laid_out = self.local(conv.weight.dtype, lay_out=True)
+            conv.weight = cpu_matmul.without_values(conv.weight)
+
+    def local(self, dtype: torch.dtype, *, lay_out: bool = False) -> cpu_front_end.Layer:
         """In inference, what `forward` makes of one utterance; not of a block with a group norm."""
+        if self.laid_out is not None:
+            return self.laid_out
         conv, norm = self[0], self[2]
         assert isinstance(conv, nn.Conv1d)
+        weight = conv.weight.detach().to(dtype)
         bias = None if conv.bias is None else conv.bias.to(dtype)
 
         def normalise(y: Tensor) -> Tensor:
             return norm(y.t()[None])[0].t()  # type: ignore[no-any-return]
 
-        plain = isinstance(norm, nn.Identity)
-        return cpu_front_end.layer(conv.weight.to(dtype), bias, conv.stride[0], None if plain else normalise)
+        local_norm = None if isinstance(norm, nn.Identity) else normalise
+        return cpu_front_end.layer(weight, bias, conv.stride[0], local_norm, lay_out=lay_out)
 
     def _by_products(self, x: Tensor, lengths: Tensor | None, dtype: torch.dtype) -> Tensor:
         """As `forward`, with channels-last strides throughout (see `cpu_conv`)."""
@@ -301,11 +313,18 @@ class ConvFeatureExtractor(nn.Module):
             x = block(x, lengths)
         return x
 
+    def lay_out(self) -> None:
+        """See `cpu_matmul.LaysOut`. What cannot be heard in stretches stays as it is."""
+        blocks = [block for block in self.conv_layers if isinstance(block, ConvBlock)]
+        if not blocks[0].hears_all:
+            for block in blocks:
+                block.lay_out()
+
     def _can_be_cut(self, waveforms: Tensor) -> bool:
-        block = self.conv_layers[0]
-        assert isinstance(block, ConvBlock)
+        first, last = self.conv_layers[0], self.conv_layers[-1]
+        assert isinstance(first, ConvBlock) and isinstance(last, ConvBlock)
         inference = not torch.is_grad_enabled() and cpu_matmul.dtype_of_products(waveforms) is not None
-        return inference and not block.hears_all
+        return last.laid_out is not None or (inference and not first.hears_all)
 
     def _in_stretches(self, waveforms: Tensor, lengths: Tensor | None) -> Tensor:
         """As `forward`, where nobody wants a gradient (see `cpu_front_end`)."""

@@ -24,16 +24,21 @@ First = Callable[[int, int, int], Tensor]
 """(row of the batch, start, stop) -> these frames, [stop - start, D], of what the first layer makes of it."""
 
 
-def layer(weight: Tensor, bias: Tensor | None, stride: int, norm: Layer | None) -> Layer:
-    """A convolution, `norm` and a GELU, its weights laid out once for all stretches.
+def layer(
+    weight: Tensor, bias: Tensor | None, stride: int, norm: Layer | None, *, lay_out: bool = False
+) -> Layer:
+    """A convolution, `norm` and a GELU, its weights cut up once for all stretches.
 
     Args:
         weight: [D, C, K] in the type of the products.
         bias: [D] of that type, or None.
         stride: S.
         norm: Of each frame by itself, [N, D] -> [N, D]; None for none.
+        lay_out: Whether to lay them out, too: for more than a batch or two.
     """
     products, kernel = Products(weight, stride), weight.shape[2]
+    if lay_out:
+        products.lay_out()
 
     def run(x: Tensor) -> Tensor:
         y = products.forward(x, 0, (len(x) - kernel) // stride + 1, bias)

@@ -7,6 +7,8 @@ compiler emits for linear layers; a build of torch without it falls back on `tor
 Legend: M rows, K values of each, N outputs.
 """
 
+from typing import Protocol, runtime_checkable
+
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
@@ -14,6 +16,10 @@ from torch.nn import functional as F
 
 _available = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
 _onednn = getattr(torch.ops.mkldnn, "_linear_pointwise", None) if _available else None
+
+_reorder = getattr(torch.ops.mkldnn, "_reorder_linear_weight", None) if _available else None
+_bfloat16 = _available and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+"""Whether oneDNN has products of bfloat16: on x86 from AVX-512 on."""
 
 SMALLEST = 2**19
 """Multiplications from which on starting oneDNN is worth it: ten microseconds of work."""
@@ -40,20 +46,61 @@ def is_inference(x: Tensor, weight: Tensor) -> bool:
     return not torch.is_grad_enabled() and x.dtype == weight.dtype == dtype_of_products(x)
 
 
-def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+def product(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, gelu: bool = False) -> Tensor:
     """`x @ weight.T + bias`, without a gradient.
 
     Args:
         x: [M, K] float32 or bfloat16; rows or columns may lie apart.
-        weight: [N, K] of the same type; copied where rows lie apart.
+        weight: [N, K] of the same type; copied where rows lie apart. Or what `laid_out` made of one.
         bias: [N] of the same type, or None.
+        gelu: Whether to apply one to the result.
 
     Returns:
         [M, N], contiguous.
     """
-    if _onednn is None or x.shape[0] * weight.numel() < SMALLEST:
-        return torch.mm(x, weight.t()) if bias is None else torch.addmm(bias, x, weight.t())
-    return _onednn(_apart(x), _dense(weight), bias, "none", [], "")  # type: ignore[no-any-return]
+    if not weight.is_mkldnn:
+        if not _knows(x.dtype) or x.shape[0] * weight.numel() < SMALLEST:
+            y = torch.mm(x, weight.t()) if bias is None else torch.addmm(bias, x, weight.t())
+            return torch.ops.aten.gelu_(y) if gelu else y
+        weight = _dense(weight)
+    after, formula = ("gelu", "none") if gelu else ("none", "")
+    return _onednn(_apart(x), weight, bias, after, [], formula)  # type: ignore[misc,no-any-return]
+
+
+def laid_out(weight: Tensor) -> Tensor:
+    """A weight as oneDNN reads it fastest: for `product`, which lays out any other one anew in each call.
+
+    Args:
+        weight: [N, K] float32 or bfloat16.
+
+    Returns:
+        [N, K], opaque; the weight itself where oneDNN has no products of its type.
+    """
+    if _reorder is None or not _knows(weight.dtype):
+        return weight
+    return _reorder(weight.contiguous(), None)  # type: ignore[no-any-return]
+
+
+@runtime_checkable
+class LaysOut(Protocol):
+    """A part of a network that can be told that it will serve inference on a CPU only."""
+
+    def lay_out(self) -> None:
+        """Keep the weights as oneDNN reads them fastest, in place of the parameters."""
+
+
+def lay_out(network: nn.Module) -> None:
+    """Tells all parts of a network; it gives the same answers as before, and cannot be trained or saved."""
+    if isinstance(network, LaysOut):
+        network.lay_out()
+        return
+    for part in network.children():
+        lay_out(part)
+
+
+def without_values(parameter: Tensor) -> nn.Parameter:
+    """What stands in the place of a parameter that was laid out: its shape and type, and no memory."""
+    return nn.Parameter(torch.empty_like(parameter, device="meta"), requires_grad=False)
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -64,9 +111,19 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 class Linear(nn.Linear):
     """A linear layer whose products, forwards and backwards, are those of this file where they apply."""
 
+    laid_out: Tensor | None = None
+
+    def lay_out(self) -> None:
+        """See `LaysOut`."""
+        if self.laid_out is None:
+            self.laid_out = laid_out(self.weight.detach())
+            self.weight = without_values(self.weight)
+
     def forward(self, x: Tensor) -> Tensor:
         """[..., K] -> [..., N], of the type of the weight, or of autocast."""
         x = as_product_of(x, self.weight)
+        if self.laid_out is not None:
+            return of_rows(x, self.laid_out, self.bias)
         if applies_to(x):
             return linear(x, self.weight, self.bias)
         return F.linear(x, self.weight, self.bias)
@@ -81,11 +138,16 @@ def gelu_of(layer: nn.Linear, x: Tensor) -> Tensor:
     """`gelu(layer(x))`, [..., K] -> [..., N]: in one go where nobody wants a gradient of it."""
     weight = layer.weight
     x = as_product_of(x, weight)
-    rows = x.numel() // weight.shape[1]
-    if not is_inference(x, weight) or _onednn is None or rows * weight.numel() < SMALLEST:
+    if not is_inference(x, weight):
         return F.gelu(layer(x))
-    y = _onednn(x.reshape(rows, -1), weight, layer.bias, "gelu", [], "none")
-    return y.view(*x.shape[:-1], len(weight))  # type: ignore[no-any-return]
+    known = layer.laid_out if isinstance(layer, Linear) else None
+    return of_rows(x, weight if known is None else known, layer.bias, gelu=True)
+
+
+def of_rows(x: Tensor, weight: Tensor, bias: Tensor | None, *, gelu: bool = False) -> Tensor:
+    """`product` of [..., K]: [..., N]."""
+    y = product(x.reshape(-1, x.shape[-1]), weight, bias, gelu=gelu)
+    return y.view(*x.shape[:-1], len(weight))
 
 
 class _Linear(torch.autograd.Function):
@@ -93,10 +155,9 @@ class _Linear(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: FunctionCtx, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        rows = x.reshape(-1, x.shape[-1])
-        ctx.save_for_backward(rows, weight)
+        ctx.save_for_backward(x.reshape(-1, x.shape[-1]), weight)
         ctx.shape = x.shape  # type: ignore[attr-defined]
-        return product(rows, weight, bias).view(*x.shape[:-1], len(weight))
+        return of_rows(x, weight, bias)
 
     @staticmethod
     def backward(ctx: FunctionCtx, *gradients: Tensor) -> tuple[Tensor | None, ...]:
@@ -108,6 +169,11 @@ class _Linear(torch.autograd.Function):
             product(g.t(), rows.t()) if of_weight else None,
             g.sum(0) if of_bias else None,
         )
+
+
+def _knows(dtype: torch.dtype) -> bool:
+    """Whether oneDNN has products of this type on this processor."""
+    return _onednn is not None and (dtype != torch.bfloat16 or _bfloat16)
 
 
 def _dense(weight: Tensor) -> Tensor:

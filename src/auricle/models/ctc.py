@@ -80,6 +80,11 @@ class Wav2Vec2CTC(nn.Module):
             context = context.to(self.proj.weight.dtype)  # which may be more exact than the encoder's
         return CTCOutput(self.proj(context), features.lengths)
 
+    @property
+    def packs_frames(self) -> bool:
+        """See `Encoder.packs_frames`."""
+        return self.encoder.encoder.packs_frames
+
     def extract_features(
         self,
         waveforms: Tensor,

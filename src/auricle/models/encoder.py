@@ -3,7 +3,7 @@
 Legend: B batch, N frames, C channels (model width).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
@@ -16,6 +16,7 @@ from auricle.models.adapters import AdaptedLayer
 from auricle.models.config import EncoderConfig
 from auricle.models.conformer import ConformerLayer, MaskedBatchNorm, distance_table
 from auricle.models.dropout import Dropout, layers_to_run
+from auricle.models.packing import packing
 from auricle.models.transformer import PositionalConv, Surroundings, TransformerLayer
 
 
@@ -63,16 +64,39 @@ class Encoder(nn.Module):
         x = cpu_matmul.as_product_of(x, self.layer_norm.weight)
         x = self._with_positions(x, padding_mask)
         x, padding_mask = self._with_extra_frames(x, padding_mask)
-        around = self._surroundings(x, padding_mask, corpus_key)
-        layers: list[Tensor] = []
-        kept = layers_to_run(len(self.layers), self.config.layerdrop, self.training)
-        for block, keep in zip(self.layers[: None if layer is None else layer + 1], kept, strict=False):
-            x = self._run(block, x, around) if keep else x
-            layers += [x[:, :frames]] if keep_layers else []
-        x = x[:, :frames]
+        blocks = self.layers[: None if layer is None else layer + 1]
+        if self._packs(x):
+            packed = packing(x, padding_mask)
+            around = Surroundings(packed=packed.counts)
+            x, layers = self._through(blocks, packed.pack(x), around, keep_layers)
+            x, layers = packed.unpack(x), [packed.unpack(each) for each in layers]
+        else:
+            around = self._surroundings(x, padding_mask, corpus_key)
+            x, layers = self._through(blocks, x, around, keep_layers)
+            x, layers = x[:, :frames], [each[:, :frames] for each in layers]
         if self.config.pre_norm and layer is None:
             x = self.layer_norm(x)
         return x, layers
+
+    def _through(
+        self, blocks: Iterable[nn.Module], x: Tensor, around: Surroundings, keep_layers: bool
+    ) -> tuple[Tensor, list[Tensor]]:
+        """What the last of some layers gives, and, if they are to be kept, what each gives."""
+        layers: list[Tensor] = []
+        kept = layers_to_run(len(self.layers), self.config.layerdrop, self.training)
+        for block, keep in zip(blocks, kept, strict=False):
+            x = self._run(block, x, around) if keep else x
+            layers += [x] if keep_layers else []
+        return x, layers
+
+    @property
+    def packs_frames(self) -> bool:
+        """Whether the layers look around by attention only, and so compute nothing on padding on a CPU."""
+        return all(type(layer) is TransformerLayer for layer in self.layers)
+
+    def _packs(self, x: Tensor) -> bool:
+        inference = not torch.is_grad_enabled() and not self.training
+        return inference and self.packs_frames and cpu_matmul.dtype_of_products(x) is not None
 
     def _with_positions(self, x: Tensor, padding_mask: Tensor | None) -> Tensor:
         if padding_mask is not None:

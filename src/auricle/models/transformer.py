@@ -4,7 +4,7 @@ Legend: B batch, N frames, C channels (model width), H heads, D channels a head.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from auricle.models import cpu_attention, cpu_matmul
 from auricle.models.config import EncoderConfig
-from auricle.models.cpu_grouped_conv import grouped_conv1d
+from auricle.models.cpu_grouped_conv import Taps, grouped_conv1d, grouped_conv1d_laid_out, taps_of
 from auricle.models.dropout import Dropout, dropout
 
 Activation = Callable[[Tensor], Tensor]
@@ -35,6 +35,8 @@ class WeightNormConv(nn.Module):
     Keeps fairseq's parameters: `weight_g` [1, 1, K], `weight_v` [C, C / groups, K], `bias` [C].
     """
 
+    laid_out: Taps | None = None
+
     def __init__(self, channels: int, kernel: int, groups: int, std: float) -> None:
         super().__init__()
         self.groups = groups
@@ -44,9 +46,17 @@ class WeightNormConv(nn.Module):
         self.weight_g = nn.Parameter(weight.norm(dim=(0, 1), keepdim=True))
         self.weight_v = nn.Parameter(weight)
 
+    def lay_out(self) -> None:
+        """See `cpu_matmul.LaysOut`."""
+        if self.laid_out is None:
+            self.laid_out = taps_of(self._weight().detach(), self.groups, lay_out=True)
+            self.weight_v, self.weight_g = map(cpu_matmul.without_values, (self.weight_v, self.weight_g))
+
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, N] -> [B, C, N]: of an even kernel, which gives one frame more, without the last."""
-        weight = torch._weight_norm(self.weight_v, self.weight_g, dim=2)
+        if self.laid_out is not None:
+            return grouped_conv1d_laid_out(x.transpose(1, 2), self.laid_out, self.bias).transpose(1, 2)
+        weight = self._weight()
         dtype = cpu_matmul.dtype_of_products(x)
         if dtype is not None:
             with torch.autocast("cpu", enabled=False):
@@ -54,6 +64,9 @@ class WeightNormConv(nn.Module):
                 return grouped_conv1d(frames, weight, self.bias, self.groups).transpose(1, 2)
         y = F.conv1d(x, weight, self.bias, padding=self.padding, groups=self.groups)
         return y[..., : x.shape[-1]]
+
+    def _weight(self) -> Tensor:
+        return torch._weight_norm(self.weight_v, self.weight_g, dim=2)
 
 
 class PositionalConv(nn.Sequential):
@@ -122,6 +135,27 @@ def attend(
     return dropout(weights, p) @ v
 
 
+def attend_within(q: Tensor, k: Tensor, v: Tensor, counts: Sequence[int]) -> Tensor:
+    """As `attend`, of utterances that stand end to end: each looks at its own frames alone.
+
+    Args:
+        q: [1, H, M, D].
+        k: [1, H, M, D].
+        v: [1, H, M, D].
+        counts: Frames of each utterance.
+
+    Returns:
+        [1, H, M, D], zero past the last utterance.
+    """
+    y = torch.zeros_like(q.transpose(1, 2), memory_format=torch.contiguous_format).transpose(1, 2)
+    start = 0
+    for count in counts:
+        here = slice(start, start + count)
+        y[:, :, here] = attend(q[:, :, here], k[:, :, here], v[:, :, here], None, 0.0)
+        start += count
+    return y
+
+
 class SelfAttention(nn.Module):
     """Multi-head self-attention (Vaswani et al. 2017, section 3.2)."""
 
@@ -134,14 +168,17 @@ class SelfAttention(nn.Module):
         self.q_proj = bert_linear(dim, dim)
         self.out_proj = bert_linear(dim, dim)
 
-    def forward(self, x: Tensor, key_mask: Tensor | None) -> Tensor:
-        """[B, N, C] -> [B, N, C]; `key_mask` bool [B, 1, 1, N], True where a key may be looked at."""
+    def forward(self, x: Tensor, key_mask: Tensor | None, packed: Sequence[int] | None = None) -> Tensor:
+        """[B, N, C] -> [B, N, C]; see `Surroundings`."""
         x = cpu_matmul.as_product_of(x, self.q_proj.weight)
         q, k, v = (
             proj(x).unflatten(-1, (self.num_heads, x.shape[-1] // self.num_heads)).transpose(1, 2)
             for proj in (self.q_proj, self.k_proj, self.v_proj)
         )
-        y = attend(q, k, v, key_mask, self.dropout if self.training else 0.0)
+        if packed is None:
+            y = attend(q, k, v, key_mask, self.dropout if self.training else 0.0)
+        else:
+            y = attend_within(q, k, v, packed)
         return self.out_proj(y.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
 
 
@@ -151,6 +188,7 @@ class Surroundings:
 
     Attributes:
         key_mask: bool [B, 1, 1, N], True where a frame may be looked at; None: all may.
+        packed: Of utterances end to end in one row (see `packing`), how many frames each has.
         valid: bool [B, 1, N], False where convolutions and batch norms shall not hear a frame; None: all
             are heard.
         distances: [2N - 1, C], of attention with relative positions.
@@ -158,6 +196,7 @@ class Surroundings:
     """
 
     key_mask: Tensor | None = None
+    packed: Sequence[int] | None = None
     valid: Tensor | None = None
     distances: Tensor | None = None
     corpus_key: Tensor | None = None
@@ -181,10 +220,13 @@ class TransformerLayer(nn.Module):
     def forward(self, x: Tensor, around: Surroundings) -> Tensor:
         """[B, N, C] -> [B, N, C]."""
         if self.pre_norm:
-            x = x + self.dropout(self.self_attn(self.self_attn_layer_norm(x), around.key_mask))
+            x = x + self.dropout(self._attend(self.self_attn_layer_norm(x), around))
             return x + self.dropout(self._feed_forward(self.final_layer_norm(x)))  # type: ignore[no-any-return]
-        x = self.self_attn_layer_norm(x + self.dropout(self.self_attn(x, around.key_mask)))
+        x = self.self_attn_layer_norm(x + self.dropout(self._attend(x, around)))
         return self.final_layer_norm(x + self.dropout(self._feed_forward(x)))  # type: ignore[no-any-return]
+
+    def _attend(self, x: Tensor, around: Surroundings) -> Tensor:
+        return self.self_attn(x, around.key_mask, around.packed)  # type: ignore[no-any-return]
 
     def _feed_forward(self, x: Tensor) -> Tensor:
         gelu = self.activation is F.gelu

@@ -9,7 +9,7 @@ import torch
 from auricle.cli.backend import open_model
 from auricle.cli.main import main
 from auricle.convert.own import write_model
-from auricle.decode.backend import in_precision, precision_of
+from auricle.decode.backend import for_inference, precision_of
 from auricle.errors import UserError
 from auricle.models.ctc import Wav2Vec2CTC
 from recognisers import tiny_config, tiny_recogniser, write_speech
@@ -50,11 +50,44 @@ def test_bf16_is_near_float32(encoder):
     waveforms, lengths = torch.randn(2, 8000), torch.tensor([8000, 5000])
     with torch.inference_mode():
         expected = model(waveforms, lengths).logits
-        found = in_precision(model, "bf16")(waveforms, lengths).logits
+        found = for_inference(model, "bf16")(waveforms, lengths).logits
     assert found.dtype == torch.float32 and model.encoder.mask_emb.dtype == torch.bfloat16
     frames = model.encoder.num_frames(lengths).tolist()
     for ours, exact, count in zip(found, expected, frames, strict=True):
         assert (ours - exact)[:count].abs().max() < 0.05 * exact[:count].abs().max()
+
+
+@pytest.mark.parametrize(
+    "front_end", [{}, {"conv_bias": True}, {"conv_norm": "layer", "conv_bias": True}], ids=str
+)
+@pytest.mark.parametrize("encoder", [{}, {"pos_conv_depth": 2}, {"layer_type": "conformer"}], ids=str)
+def test_what_is_laid_out_gives_what_it_gave(front_end, encoder):
+    config = tiny_config()
+    inner = replace(config.encoder.encoder, **encoder)
+    config = replace(config, encoder=replace(config.encoder, encoder=inner, **front_end))
+    torch.manual_seed(0)
+    model = Wav2Vec2CTC(config).eval()
+    waveforms, lengths = torch.randn(2, 8000), torch.tensor([8000, 5000])
+    with torch.inference_mode():
+        expected = model(waveforms, lengths).logits
+        for _ in range(2):  # the second time there is nothing left to do
+            found = for_inference(model)(waveforms, lengths).logits
+            torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+    assert all(not parameter.requires_grad for parameter in model.parameters())
+    alone = for_inference(model)(waveforms[1:, :5000]).logits[0]
+    torch.testing.assert_close(alone, expected[1, : len(alone)], rtol=1e-4, atol=1e-4)
+
+
+def test_what_is_laid_out_takes_no_memory_twice():
+    model = Wav2Vec2CTC(tiny_config()).eval()
+    before = {name: value.shape for name, value in model.state_dict().items()}
+    laid_out = for_inference(model).state_dict()
+    assert {name: value.shape for name, value in laid_out.items()} == before
+    emptied = {name for name, value in laid_out.items() if value.is_meta}
+    assert "encoder.encoder.layers.0.fc1.weight" in emptied
+    assert "encoder.encoder.pos_conv.0.weight_v" in emptied
+    assert "encoder.feature_extractor.conv_layers.1.0.weight" in emptied
+    assert not model.proj.weight.is_meta
 
 
 def test_torch_has_no_int8(checkpoint):

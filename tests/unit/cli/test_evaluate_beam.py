@@ -167,13 +167,15 @@ def test_a_sequence_to_sequence_model_writes(data, monkeypatch):
     assert all(len(record["nbest"]) == 2 for record in records(data))
 
 
-def test_clips_share_a_batch_on_a_cpu_where_little_is_padding(data):
+@pytest.mark.parametrize(("packs", "batches"), [(False, [[1, 3], [2, 4], [0]]), (True, [[1, 3, 2, 4, 0]])])
+def test_clips_share_a_batch_on_a_cpu_where_padding_costs_little(data, packs, batches, monkeypatch):
+    monkeypatch.setattr(type(RECOGNISER.model), "packs_frames", packs)
     for name, seconds in (("3.wav", 0.29), ("4.wav", 0.24)):
         write_speech(data / name, seconds)
         with (data / "test.tsv").open("a") as file:
             file.write(f"{name}\t{round(seconds * 16000)}\n")
     listener = Listener(RECOGNISER.model, read_manifest(data / "test.tsv"), 10**6)
-    assert [[clip.index for clip in clips] for clips, _ in listener.batches()] == [[1, 3], [2, 4], [0]]
+    assert [[clip.index for clip in clips] for clips, _ in listener.batches()] == batches
 
 
 def test_tuning_finds_weights_no_worse_than_the_first(data, capsys):

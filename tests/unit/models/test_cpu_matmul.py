@@ -113,3 +113,40 @@ def test_a_layer_of_another_type_is_called() -> None:
     with torch.inference_mode():
         found = cpu_matmul.gelu_of(layer, torch.ones(2, 24, dtype=torch.float64))
     assert_close(found[0], torch.nn.functional.gelu(layer(torch.ones(24, dtype=torch.float64))))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("of_x", layouts(1, 1))
+def test_a_weight_that_was_laid_out(dtype: torch.dtype, of_x: str) -> None:
+    torch.manual_seed(0)
+    x, weight, bias = layouts(12, 8)[of_x].to(dtype), torch.randn(5, 8).to(dtype), torch.randn(5).to(dtype)
+    laid_out = cpu_matmul.laid_out(weight)
+    limit = 1e-5 if dtype == torch.float32 else 0.02
+    for given in (None, bias):
+        expected = x.double() @ weight.double().t() + (0.0 if given is None else given.double())
+        assert_close(cpu_matmul.product(x, laid_out, given).double(), expected, rtol=limit, atol=limit)
+    expected = torch.nn.functional.gelu(expected)
+    assert_close(cpu_matmul.product(x, laid_out, bias, gelu=True).double(), expected, rtol=limit, atol=limit)
+
+
+@pytest.mark.parametrize("missing", ["_onednn", "_reorder"])
+def test_without_the_operators_the_weight_stays_as_it_is(
+    missing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cpu_matmul, missing, None)
+    weight = torch.randn(96, 128)
+    assert cpu_matmul.laid_out(weight) is weight
+
+
+@pytest.mark.parametrize("without", ["nothing", "_onednn"])
+def test_a_layer_that_was_laid_out_gives_what_it_gave(without: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    layer, x = cpu_matmul.Linear(24, 16), torch.randn(3, 5, 24)
+    if without != "nothing":
+        monkeypatch.setattr(cpu_matmul, without, None)
+    with torch.inference_mode():
+        expected = layer(x), cpu_matmul.gelu_of(layer, x)
+        for _ in range(2):  # the second time there is nothing left to do
+            cpu_matmul.lay_out(nn.Sequential(layer))
+            assert layer.weight.is_meta and layer.weight.shape == (16, 24)
+            assert_close((layer(x), cpu_matmul.gelu_of(layer, x)), expected, rtol=1e-5, atol=1e-5)
