@@ -123,7 +123,7 @@ def transcribe_long(arguments: argparse.Namespace, joined: Joined, folder: Path)
     at_joins = run("transcribe", *where, "--segments", segments, output=folder / "joins.json")
     by_itself = run("transcribe", *where, output=folder / "itself.json")
     unique = list(dict.fromkeys(joined.clips))
-    loaded = auricle.load(arguments.model)
+    loaded = auricle.load(arguments.model, precision="float32")
     texts = dict(zip(unique, auricle.transcribe([clip.path for clip in unique], loaded), strict=True))
     alone = [texts[clip].text for clip in joined.clips]
     first = {clip.path for clip in clips_of(arguments.data, arguments.subsets[:1])}
@@ -168,7 +168,7 @@ def calibration(clips: Sequence[Clip], heard: Sequence[Sequence[Word]]) -> list[
 
 def transcribe_short(arguments: argparse.Namespace, clips: Sequence[Clip], folder: Path) -> dict[str, object]:
     """Recordings of two minutes: in one pass, cut at pauses, and cut wherever a piece is full."""
-    loaded = auricle.load(arguments.model)
+    loaded = auricle.load(arguments.model, precision="float32")
     joined = [
         join(clips, 120, folder / f"short{number}.flac", seed=1000 + number)
         for number in range(arguments.short_recordings)

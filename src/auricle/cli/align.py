@@ -95,7 +95,7 @@ def command(
     max_chars: MaxChars = 42,
     max_lines: MaxLines = 2,
     max_cue_seconds: MaxCueSeconds = 7.0,
-    batch_seconds: BatchSeconds = 60.0,
+    batch_seconds: BatchSeconds = 30.0,
     device: DeviceOption = None,
 ) -> None:
     """Find out when each word of a known text is said, in a recording of any length or in many.

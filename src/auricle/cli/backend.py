@@ -2,7 +2,6 @@
 
 import os
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -47,6 +46,7 @@ def open_model(
     Raises:
         UserError: It cannot be read, or they do not go together.
     """
+    from auricle.convert.load import load
     from auricle.convert.onnx_file import SUFFIX, load_exported
 
     # Read when the first product is computed.
@@ -56,23 +56,10 @@ def open_model(
     if chosen == "torch":
         if exported:
             raise UserError(f"{model} is exported: run it with --backend onnxruntime or openvino")
-        return _torch(model, device, precision or "float32")
+        return load(model, map_location=pick_device(device), precision=precision or "float32")
     if pick_device(device or "cpu").type != "cpu":
         raise UserError(f"--backend {chosen} runs on the CPU: leave --device out, or take --backend torch")
     return load_exported(model, chosen, precision) if exported else _on_the_way(model, chosen, precision)
-
-
-def _torch(model: Path, device: str | None, precision: Precision) -> "Loaded":
-    from auricle.convert.load import load
-    from auricle.decode.backend import for_inference
-    from auricle.models.ctc import Wav2Vec2CTC
-
-    loaded = load(model, map_location=pick_device(device))
-    if isinstance(loaded.model, Wav2Vec2CTC):
-        return replace(loaded, model=for_inference(loaded.model, precision))
-    if precision == "float32":
-        return loaded
-    raise UserError(f"--precision {precision} is for CTC recognisers, and {model} is none")
 
 
 def _on_the_way(model: Path, backend: BackendName, precision: Precision | None) -> "Loaded":

@@ -114,7 +114,7 @@ def command(
     live: LiveOption = False,
     raw_rate: RawRate = 16000,
     step_seconds: StepSeconds = 0.5,
-    batch_seconds: BatchSeconds = 60.0,
+    batch_seconds: BatchSeconds = 30.0,
     device: DeviceOption = None,
     backend: BackendOption = None,
     precision: PrecisionOption = None,

@@ -14,10 +14,13 @@ from auricle.convert.huggingface import read_huggingface
 from auricle.convert.huggingface_files import TORCH_FILE, is_huggingface
 from auricle.convert.loaded import Loaded
 from auricle.convert.own import CONFIG_FILE, WEIGHTS_FILE, is_own, read_model
+from auricle.decode.arithmetic import Precision
+from auricle.decode.backend import for_inference
 from auricle.dictionary import MASK, Dictionary
 from auricle.errors import UserError
 from auricle.files import resolve_folder
 from auricle.models.config import CTCConfig, LanguageModelConfig, RobertaConfig, Seq2SeqConfig
+from auricle.models.ctc import Wav2Vec2CTC
 from auricle.zoo import LocalCopy, entries, local_copy
 from auricle.zoo.catalogue import nearest
 
@@ -34,6 +37,7 @@ def load(
     map_location: str | torch.device = "cpu",
     dictionary: PathLike | Dictionary | None = None,
     reference_padding: bool = False,
+    precision: Precision | None = None,
 ) -> Loaded:
     """Read a model; nothing that a file contains is run.
 
@@ -45,10 +49,12 @@ def load(
         map_location: Where the weights go.
         dictionary: For checkpoints that hold none; goes before one that the checkpoint holds.
         reference_padding: Reproduce fairseq's arithmetic on padded batches, for comparisons.
+        precision: For a model that shall run, and not be trained or saved any more: see
+            `decode.backend.for_inference`, which does what can be done for a CTC recogniser.
 
     Raises:
         UserError: It is missing, damaged, not a checkpoint or of an unknown family, or the dictionary is not
-            the model's.
+            the model's; or it is no CTC recogniser, and is wanted in another precision than float32.
     """
     map_location = _device(map_location)
     path = resolve_folder(Path(path))
@@ -77,7 +83,15 @@ def load(
         loaded = replace(loaded, dictionary=Dictionary.load(published.dictionary))
     loaded = _with_mask(without_placeholders(loaded))
     _check_dictionary(loaded, given=dictionary is not None)
-    return loaded
+    return loaded if precision is None else _to_run(loaded, precision)
+
+
+def _to_run(loaded: Loaded, precision: Precision) -> Loaded:
+    if isinstance(loaded.model, Wav2Vec2CTC):
+        return replace(loaded, model=for_inference(loaded.model, precision))
+    if precision == "float32":
+        return loaded
+    raise UserError(f"precision {precision} is for CTC recognisers, and {loaded.source} is none")
 
 
 def _device(name: str | torch.device) -> torch.device:

@@ -39,7 +39,7 @@ class HearOptions:
         segments: The parts of each recording to hear, each as if it were a file; None for all of it.
     """
 
-    batch_seconds: float = 60.0
+    batch_seconds: float = 30.0
     cutting: CutOptions = field(default_factory=CutOptions)
     segments: Sequence[Segment] | None = None
 
