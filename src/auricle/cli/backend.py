@@ -36,6 +36,8 @@ PrecisionOption = Annotated[
 _KERNELS = "256"
 """Of oneDNN, to keep in memory: some 0.3 MiB each. It would keep 1024, and pieces of recordings have many
 lengths, of which each takes a dozen."""
+_KEEP_KERNELS = "ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"
+"""The variables that say so to oneDNN, and to torch, which keeps them a second time."""
 
 
 def open_model(
@@ -50,7 +52,8 @@ def open_model(
     from auricle.convert.onnx_file import SUFFIX, load_exported
 
     # Read when the first product is computed.
-    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", _KERNELS)
+    for variable in _KEEP_KERNELS:
+        os.environ.setdefault(variable, _KERNELS)
     exported = model.suffix == SUFFIX and model.is_file()
     chosen = backend or ("onnxruntime" if exported else "torch")
     if chosen == "torch":

@@ -16,7 +16,6 @@ from torch.nn import functional as F
 
 _available = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
 _onednn = getattr(torch.ops.mkldnn, "_linear_pointwise", None) if _available else None
-
 _reorder = getattr(torch.ops.mkldnn, "_reorder_linear_weight", None) if _available else None
 _bfloat16 = _available and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 """Whether oneDNN has products of bfloat16: on x86 from AVX-512 on."""
