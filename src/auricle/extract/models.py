@@ -104,7 +104,9 @@ class Embedder:
         if choice.features:
             return encoder.latent_features(waveforms, lengths)
         layer = choice.layer if isinstance(choice.layer, int) else None
-        out = encoder.extract_features(waveforms, lengths, layer, corpus_key=choice.corpus_key)
+        several = choice.layer == ALL_LAYERS or bool(choice.layer_weights)
+        key = choice.corpus_key
+        out = encoder.extract_features(waveforms, lengths, layer, corpus_key=key, keep_layers=several)
         if choice.layer == ALL_LAYERS:
             return torch.stack(out.layers, dim=1)
         if choice.layer_weights:
