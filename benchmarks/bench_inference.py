@@ -1,7 +1,8 @@
 """CTC inference of wav2vec 2.0 Base, against transformers': python benchmarks/bench_inference.py.
 
 Same weights and audio, logits of both compared first; batches of one row unless `--rows` says otherwise.
-In bf16 the weights are bfloat16 too, on both sides.
+In bf16 the weights are bfloat16 too, on both sides. Ours is opened to run, as a
+precision in `auricle.load` does.
 """
 
 import argparse
@@ -11,13 +12,14 @@ import torch
 from reference import ctc_model, share_weights
 from side_by_side import Step, compare, parser, report, serve
 from speech import waveforms
-from torch import nn
+from torch import Tensor, nn
 
+from auricle.decode.arithmetic import Precision
+from auricle.decode.backend import for_inference
 from auricle.models.build import build_model
 from auricle.models.config import CTCConfig
 
 BASE = CTCConfig(num_labels=32)
-DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16}
 
 
 def both() -> tuple[nn.Module, nn.Module]:
@@ -27,11 +29,8 @@ def both() -> tuple[nn.Module, nn.Module]:
     return theirs, ours
 
 
-def infer(arguments: argparse.Namespace, side: int, dtype: torch.dtype) -> Step:
-    models = both()
-    model = models[side].to(dtype)
-    del models
-    audio = waveforms(arguments.rows, arguments.seconds).to(dtype)
+def infer(model: nn.Module, audio: Tensor) -> Step:
+    """Logits of one batch a round."""
 
     def step(number: int) -> None:
         with torch.inference_mode():
@@ -40,10 +39,21 @@ def infer(arguments: argparse.Namespace, side: int, dtype: torch.dtype) -> Step:
     return step
 
 
+def by_transformers(arguments: argparse.Namespace, dtype: torch.dtype) -> Step:
+    model, _ = both()
+    return infer(model.to(dtype), waveforms(arguments.rows, arguments.seconds).to(dtype))
+
+
+def by_auricle(arguments: argparse.Namespace, precision: Precision) -> Step:
+    _, model = both()
+    return infer(for_inference(model, precision), waveforms(arguments.rows, arguments.seconds))
+
+
 CONTENDERS = {
-    f"{name} {precision}": partial(infer, side=side, dtype=dtype)
-    for precision, dtype in DTYPES.items()
-    for side, name in enumerate(("transformers", "auricle"))
+    "transformers float32": partial(by_transformers, dtype=torch.float32),
+    "auricle float32": partial(by_auricle, precision="float32"),
+    "transformers bf16": partial(by_transformers, dtype=torch.bfloat16),
+    "auricle bf16": partial(by_auricle, precision="bf16"),
 }
 
 
