@@ -113,7 +113,7 @@ def make_choice(
         others = {"lm_model": lm, "lexicon": lexicon, "engine": engine, "preset": preset}
         return _best_path({**given, **again, **others})
     if again and "rescore_lm" not in again:
-        logger.info("no --rescore-lm: %s ignored", ", ".join(map(_flag, again)))
+        logger.info("no --rescore-lm: %s ignored", ", ".join(map(flag, again)))
     options = BeamOptions(**{**PRESETS.get(preset or "", {}), **given})
     if name == "fairseqlm" and lm is None:
         raise UserError("fairseqlm needs a language model: give a checkpoint or a folder with --lm-model")
@@ -146,10 +146,11 @@ def _best_path(given: Mapping[str, Any]) -> DecoderChoice:
     if "rescore_lm" in asked:
         raise UserError("--rescore-lm needs n-best lists: search with --w2l-decoder kenlm")
     nbest = asked.pop("nbest", 1)
-    return DecoderChoice(beam=BeamOptions(nbest=nbest), unused=tuple(map(_flag, asked)))
+    return DecoderChoice(beam=BeamOptions(nbest=nbest), unused=tuple(map(flag, asked)))
 
 
-def _flag(name: str) -> str:
+def flag(name: str) -> str:
+    """As it is typed: "--lm-weight" for "lm_weight"."""
     return f"--{name.replace('_', '-')}"
 
 

@@ -206,13 +206,14 @@ def test_tuning_finds_the_weights_of_ranking_anew(data, capsys):
     assert main(["tune", *map(str, (data, *files, "--output", data / "tuned.json"))]) == 0
     said = capsys.readouterr().out
     tuned = json.loads((data / "tuned.json").read_text())
-    assert tuned["rounds"][0]["weights"] == {"lm_weight": 3, "word_score": 0}
+    assert tuned["rounds"][0]["weights"] == {"rescore_weight": 3, "rescore_word_score": 0}
+    assert "rescore_weight 3, rescore_word_score 0: WER" in said and "lm_weight" not in said
     assert tuned["wer"] == min(one["wer"] for one in tuned["rounds"])
     found = (
         "--rescore-weight",
-        f"{tuned['lm_weight']:g}",
+        f"{tuned['rescore_weight']:g}",
         "--rescore-word-score",
-        f"{tuned['word_score']:g}",
+        f"{tuned['rescore_word_score']:g}",
     )
     assert f"best: {' '.join(found)} " in said
     assert beam(data, "--lm-weight", 0.5, "--rescore-nbest", 20, *again[:2], *found) == 0
@@ -224,6 +225,25 @@ def test_tuning_needs_a_model_and_lists(data, capsys):
     assert "no language model to weigh: give it with --lm-model" in one_line(capsys)
     assert main(["tune", str(data), "--lm-model", str(data / "lm.arpa"), "--nbest", "1"]) == 2
     assert "--nbest 1: give 2 or more" in one_line(capsys)
+
+
+@pytest.mark.parametrize("ends", [("5", "0"), ("0", "inf"), ("nan", "1")])
+@pytest.mark.parametrize("option", ["--lm-weights", "--word-scores"])
+def test_ranges_to_tune_in_have_a_lower_end_first(data, capsys, option, ends):
+    files = ("--emissions", "kept", "--lm-model", data / "lm.arpa")
+    assert main(["tune", *map(str, (data, *files, option, *ends))]) == 2
+    assert f"{option} {ends[0]} {ends[1]}: give the ends of a range, the lower one first" in one_line(capsys)
+
+
+def test_a_range_of_one_weight_keeps_it(data, capsys):
+    assert run(data, "--save-emissions", data / "kept") == 0
+    files = ("--emissions", data / "kept", "--lm-model", data / "lm.arpa", "--lexicon", data / "lexicon.txt")
+    where = ("--gen-subset", "test", "--lm-weight", 1, "--lm-weights", 1, 1, "--rounds", 2)
+    capsys.readouterr()
+    assert main(["tune", *map(str, (data, *files, *where, "--output", data / "tuned.json"))]) == 0
+    rounds = json.loads((data / "tuned.json").read_text())["rounds"]
+    assert {one["weights"]["lm_weight"] for one in rounds} == {1}
+    assert "an end of --lm-weights" not in capsys.readouterr().out
 
 
 def fairseq_lm(folder, words):
