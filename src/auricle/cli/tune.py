@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from auricle.cli.beam_options import with_decoding
+from auricle.cli.beam_options import WRITING, with_decoding
 from auricle.cli.options import MODEL, DeviceOption, DictionaryOption
 from auricle.errors import UserError
 
@@ -27,14 +27,14 @@ EmissionsFolder = Annotated[
 ]
 Labels = Annotated[str, typer.Option(help="Ending of the label file.")]
 Rounds = Annotated[int, typer.Option(min=1, help="Searches at most.")]
-LmWeights = Annotated[tuple[float, float], typer.Option(help="The range of weights to look in, the lower end first.")]
+LmWeights = Annotated[tuple[float, float], typer.Option(help="The range of weights, the lower end first.")]
 WordScores = Annotated[tuple[float, float], typer.Option(help="The range of word scores.")]
 Output = Annotated[
     Path | None, typer.Option("--output", "-o", help="A JSON file of the rounds.", show_default=False)
 ]
 
 
-@with_decoding(decoder="kenlm", nbest=50)
+@with_decoding(leave_out=WRITING, decoder="kenlm", nbest=50)
 def command(
     data: Data,
     model: Annotated[Path | None, MODEL] = None,

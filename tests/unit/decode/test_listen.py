@@ -8,7 +8,7 @@ import torch
 
 from auricle.convert.loaded import Loaded
 from auricle.decode.cut import CutOptions
-from auricle.decode.listen import Writer, listener
+from auricle.decode.listen import WRITING, listener
 from auricle.decode.live import LiveTranscriber
 from auricle.decode.pipeline import HearOptions
 from auricle.decode.seq2seq import search
@@ -39,7 +39,7 @@ def test_clips_are_transcribed_without_times(tmp_path, recogniser):
     results = transcribe(clips, recogniser)
     for clip, result in zip(clips, results, strict=True):
         samples = torch.from_numpy(soundfile.read(clip, dtype="float32")[0])
-        found = search(recogniser.model, samples[None], None, Writer.OPTIONS)[0][0]
+        found = search(recogniser.model, samples[None], None, WRITING)[0][0]
         assert result.text == found.text(recogniser.dictionary)
         assert result.words == []
         assert result.seconds == pytest.approx(len(samples) / 16000)
