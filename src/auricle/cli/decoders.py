@@ -178,7 +178,7 @@ def check_for_writing(choice: DecoderChoice) -> None:
         )
     useless = [option for option in choice.unused if option != flag("beam")]
     if useless:
-        raise UserError(f"{writes}, and its search knows no {', '.join(useless)}: leave that out")
+        raise UserError(f"{writes}, and its search has no use for {', '.join(useless)}: leave that out")
 
 
 def _best_path(given: Mapping[str, Any]) -> DecoderChoice:

@@ -46,13 +46,14 @@ class SearchOptions:
     unk_penalty: float = 0.0
 
     def __post_init__(self) -> None:
+        least = {"beam": 1, "max_len_a": 0, "max_len_b": 0, "min_len": 0}
+        typed = {"length_penalty": "lenpen", "unk_penalty": "unkpen"}
         for field in fields(self):
-            value = getattr(self, field.name)
+            name, value = typed.get(field.name, field.name), getattr(self, field.name)
             if not math.isfinite(value):
-                raise UserError(f"{field.name} is {value}: give a number")
-            least = {"beam": 1, "max_len_a": 0, "max_len_b": 0, "min_len": 0}.get(field.name, -math.inf)
-            if value < least:
-                raise UserError(f"{field.name} is {value}: give {least} or more")
+                raise UserError(f"{name} is {value}: give a number")
+            if value < least.get(name, -math.inf):
+                raise UserError(f"{name} is {value}: give {least[name]} or more")
 
 
 @dataclass(frozen=True, slots=True)
