@@ -156,7 +156,7 @@ def test_speakers_that_cannot_be_known(data, capsys):
     assert "1 speakers for the 3 utterances" in one_line(capsys)
 
 
-def test_a_sequence_to_sequence_model_writes(data, monkeypatch):
+def test_a_sequence_to_sequence_model_writes(data, monkeypatch, capsys):
     config = replace(SEQ2SEQ, encoder=tiny_config().encoder, num_labels=4 + len(LETTERS))
     torch.manual_seed(2)
     model = build_model(config).eval()
@@ -165,6 +165,17 @@ def test_a_sequence_to_sequence_model_writes(data, monkeypatch):
     assert run(data, "--beam", 2, "--max-len-b", 6, "--nbest", 2) == 0
     assert summary(data)["decoder"] == "seq2seq (beam 2, lenpen 1)"
     assert all(len(record["nbest"]) == 2 for record in records(data))
+    capsys.readouterr()
+    assert run(data, "--beam", 2, "--lexicon", data / "lexicon.txt", "--lm-weight", 1) == 2
+    assert "its search has no use for --lm-weight, --lexicon: leave that out" in one_line(capsys)
+    assert run(data, "--max-len-a", "nan") == 2
+    assert "max_len_a is nan: give a number" in one_line(capsys)
+
+
+def test_options_that_frames_have_no_use_for_are_named(data, capsys):
+    assert run(data, "--lenpen", 0.5, "--nbest", 2) == 0
+    said = capsys.readouterr().err
+    assert "only sequence-to-sequence models use --lenpen" in said and "--nbest ignored" in said
 
 
 @pytest.mark.parametrize(("packs", "batches"), [(False, [[1, 3], [2, 4], [0]]), (True, [[1, 3, 2, 4, 0]])])
