@@ -175,9 +175,10 @@ def tuned_weights(row: Row, half: str, dest: Path, before: Sequence[str], rounds
         where = ("--lm-weights", 0, 5, "--word-scores", -4, 12, "--rounds", rounds, "--output", found)
         run("tune", dest / "halves", *emissions, *row.options, *before, *where)
     best = json.loads(found.read_text(encoding="utf-8"))
-    weight = "weight" if row.tuned else "lm-weight"
-    names = (f"--{row.tuned}{weight}", f"--{row.tuned}word-score")
-    return [*before, names[0], f"{best['lm_weight']:g}", names[1], f"{best['word_score']:g}"]
+    again = "rescore_" if row.tuned else ""
+    names = ("rescore_weight" if row.tuned else "lm_weight", f"{again}word_score")
+    flags = [(f"--{name.replace('_', '-')}", f"{best[name]:g}") for name in names]
+    return [*before, *(word for pair in flags for word in pair)]
 
 
 def decode(row: Row, dest: Path, done: dict[str, Found], rounds: int) -> Found:

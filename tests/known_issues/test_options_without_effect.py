@@ -2,11 +2,13 @@
 
 import logging
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from auricle.cli.decoders import make_choice
+from auricle.cli.decoders import make_choice, make_decoder
 from auricle.cli.main import main
+from auricle.dictionary import Dictionary
 from auricle.errors import UserError
 
 
@@ -28,6 +30,22 @@ def test_weights_of_ranking_anew_want_a_model(caplog: pytest.LogCaptureFixture) 
         caplog.clear()
         make_choice(name="kenlm", lm=Path("lm.arpa"), rescoring={"rescore_lm": Path("x"), "rescore_nbest": 9})
     assert "ignored" not in caplog.text
+
+
+@pytest.mark.parametrize("words", [{}, {"name": "kenlm"}, {"name": "fairseqlm", "lm": Path("lm.pt")}])
+def test_processes_are_refused_where_none_would_search(words: dict[str, Any]) -> None:
+    for engine in (None, "own"):
+        with pytest.raises(UserError, match="--decode-workers 2: only flashlight searches in processes"):
+            make_choice(**words, engine=engine, workers=2)
+    assert make_choice(name="kenlm", engine="flashlight", workers=2).workers == 2
+
+
+def test_alternatives_that_the_best_path_lacks_are_named(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "auricle"):
+        make_decoder(make_choice(nbest=1), Dictionary("AB"), "letter")
+        assert not caplog.text
+        make_decoder(make_choice(nbest=2), Dictionary("AB"), "letter")
+    assert "viterbi finds one hypothesis: --nbest ignored" in caplog.text
 
 
 def test_the_best_path_has_no_weights_to_tune(capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,6 +10,8 @@ from typing import Annotated, Any, get_args
 import typer
 
 PANEL = "Decoder"
+WRITING_PANEL = "Sequence-to-sequence models"
+WRITING = ("lenpen", "max_len_a", "max_len_b", "unkpen")
 RESCORING = ("rescore_lm", "rescore_weight", "rescore_word_score", "rescore_nbest")
 
 Decoder = Annotated[
@@ -61,7 +63,7 @@ UnkWeight = Annotated[
 Beam = Annotated[
     int | None,
     typer.Option(
-        help="Hypotheses kept; in evaluate, of sequence-to-sequence models too.",
+        help="Hypotheses kept, of sequence-to-sequence models too.",
         show_default="50; sequence-to-sequence 5",
         rich_help_panel=PANEL,
     ),
@@ -80,7 +82,11 @@ BeamThreshold = Annotated[
 ]
 NBest = Annotated[
     int | None,
-    typer.Option(help="Hypotheses of each utterance.", show_default="1", rich_help_panel=PANEL),
+    typer.Option(
+        help="Hypotheses of each utterance, or of each part of a transcript (--format json).",
+        show_default="1",
+        rich_help_panel=PANEL,
+    ),
 ]
 Engine = Annotated[
     str | None,
@@ -121,6 +127,23 @@ RescoreWordScore = Annotated[
 RescoreNBest = Annotated[
     int | None, typer.Option(min=1, help="Hypotheses it ranks.", show_default="50", rich_help_panel=PANEL)
 ]
+LengthPenalty = Annotated[
+    float | None,
+    typer.Option(help="Below 1 favours short answers.", show_default="1", rich_help_panel=WRITING_PANEL),
+]
+MaxLenA = Annotated[
+    float | None,
+    typer.Option(
+        help="Most letters a frame,", show_default="0; transcribe 0.5", rich_help_panel=WRITING_PANEL
+    ),
+]
+MaxLenB = Annotated[
+    int | None, typer.Option(help="and so many more.", show_default="200", rich_help_panel=WRITING_PANEL)
+]
+UnkPenalty = Annotated[
+    float | None,
+    typer.Option(help="Taken off the score of <unk>.", show_default="0", rich_help_panel=WRITING_PANEL),
+]
 
 
 OPTIONS: dict[str, tuple[Any, Any]] = {
@@ -142,6 +165,10 @@ OPTIONS: dict[str, tuple[Any, Any]] = {
     "rescore_weight": (RescoreWeight, None),
     "rescore_word_score": (RescoreWordScore, None),
     "rescore_nbest": (RescoreNBest, None),
+    "lenpen": (LengthPenalty, None),
+    "max_len_a": (MaxLenA, None),
+    "max_len_b": (MaxLenB, None),
+    "unkpen": (UnkPenalty, None),
 }
 """All of them by the name of their parameter: annotation and default."""
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from auricle.cli.beam_options import RESCORING
+from auricle.cli.beam_options import RESCORING, WRITING
 from auricle.cli.progress import progress
 from auricle.decode.decoder import BEAM_FIELDS, BeamOptions, Decoder, ViterbiDecoder, search_device
 from auricle.decode.hypothesis import PostProcess
@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from auricle.convert.load import Loaded
     from auricle.decode.causal_fusion import CausalFusion
     from auricle.decode.language_model import LanguageModel
-    from auricle.decode.listen import Decode
+    from auricle.decode.listen import Decoding
     from auricle.decode.neural_lm import SentenceScorer, TransformerFusion
+    from auricle.decode.seq2seq import SearchOptions
     from auricle.decode.trie import Lexicon
     from auricle.models.language_model import TransformerLM
 
@@ -53,6 +54,7 @@ class DecoderChoice:
         rescore_word_score: Added for each word then.
         rescore_nbest: Hypotheses that it ranks.
         unused: Options that were given and that the decoder does not look at.
+        for_writing: Options that were given and that sequence-to-sequence models alone look at.
     """
 
     name: str = "viterbi"
@@ -66,6 +68,7 @@ class DecoderChoice:
     rescore_word_score: float = 0.0
     rescore_nbest: int = 50
     unused: tuple[str, ...] = ()
+    for_writing: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         if self.name == "viterbi":
@@ -107,13 +110,18 @@ def make_choice(
     _check_name("engine", engine or "own", ENGINES, "--engine")
     if preset is not None:
         _check_name("preset", preset, tuple(PRESETS), "--preset")
+    if workers and (name == "viterbi" or engine != "flashlight"):
+        raise UserError(
+            f"--decode-workers {workers}: only flashlight searches in processes; leave them out, or add "
+            "--w2l-decoder kenlm --engine flashlight"
+        )
     given = {key: value for key, value in beam.items() if value is not None}
     again = {key: value for key, value in (rescoring or {}).items() if value is not None}
     if name == "viterbi":
         others = {"lm_model": lm, "lexicon": lexicon, "engine": engine, "preset": preset}
         return _best_path({**given, **again, **others})
     if again and "rescore_lm" not in again:
-        logger.info("no --rescore-lm: %s ignored", ", ".join(map(_flag, again)))
+        logger.info("no --rescore-lm: %s ignored", ", ".join(map(flag, again)))
     options = BeamOptions(**{**PRESETS.get(preset or "", {}), **given})
     if name == "fairseqlm" and lm is None:
         raise UserError("fairseqlm needs a language model: give a checkpoint or a folder with --lm-model")
@@ -128,7 +136,7 @@ def make_choice(
 
 def choice_of(options: Mapping[str, Any]) -> DecoderChoice:
     """What the options of `beam_options` ask for; see `make_choice`."""
-    return make_choice(
+    choice = make_choice(
         name=options["decoder"],
         lm=options["lm_model"],
         lexicon=options["lexicon"],
@@ -138,6 +146,39 @@ def choice_of(options: Mapping[str, Any]) -> DecoderChoice:
         rescoring={name: options[name] for name in RESCORING},
         **{name: options[name] for name in BEAM_FIELDS},
     )
+    return replace(choice, for_writing=tuple(flag(name) for name in WRITING if options[name] is not None))
+
+
+def writing_of(options: Mapping[str, Any], usual: "SearchOptions") -> "SearchOptions":
+    """The search of sequence-to-sequence models that the options of `beam_options` ask for.
+
+    Args:
+        options: By the names of their parameters, None where not given.
+        usual: What is not given.
+
+    Raises:
+        UserError: A number cannot be.
+    """
+    names = ("beam", "length_penalty", "max_len_a", "max_len_b", "unk_penalty")
+    asked = dict(zip(names, (options[name] for name in ("beam", *WRITING)), strict=True))
+    return replace(usual, **{name: value for name, value in asked.items() if value is not None})
+
+
+def check_for_writing(choice: DecoderChoice) -> None:
+    """Makes sure that a sequence-to-sequence model has all that a choice asks for.
+
+    Raises:
+        UserError: It has not.
+    """
+    writes = "this recogniser writes letters one by one"
+    if choice.name != "viterbi":
+        raise UserError(
+            f"{writes}: --w2l-decoder {choice.name} cannot follow it; leave the decoder out, and set --beam "
+            "for its own search"
+        )
+    useless = [option for option in choice.unused if option != flag("beam")]
+    if useless:
+        raise UserError(f"{writes}, and its search has no use for {', '.join(useless)}: leave that out")
 
 
 def _best_path(given: Mapping[str, Any]) -> DecoderChoice:
@@ -146,10 +187,11 @@ def _best_path(given: Mapping[str, Any]) -> DecoderChoice:
     if "rescore_lm" in asked:
         raise UserError("--rescore-lm needs n-best lists: search with --w2l-decoder kenlm")
     nbest = asked.pop("nbest", 1)
-    return DecoderChoice(beam=BeamOptions(nbest=nbest), unused=tuple(map(_flag, asked)))
+    return DecoderChoice(beam=BeamOptions(nbest=nbest), unused=tuple(map(flag, asked)))
 
 
-def _flag(name: str) -> str:
+def flag(name: str) -> str:
+    """As it is typed: "--lm-weight" for "lm_weight"."""
     return f"--{name.replace('_', '-')}"
 
 
@@ -170,8 +212,8 @@ def make_decoder(
         UserError: A file is missing, damaged, or of another vocabulary.
     """
     device = search_device(device)
+    _say_unused(choice)
     if choice.name == "viterbi":
-        _say_unused(choice)
         return ViterbiDecoder(dictionary, post_process)
     from auricle.decode.beam import BeamSearch
     from auricle.decode.trie import read_lexicon
@@ -187,32 +229,43 @@ def make_decoder(
     )
 
 
-def decode_with(choice: DecoderChoice, loaded: "Loaded", device: "torch.device | str") -> "Decode | None":
-    """What `TranscribeOptions.decode` takes; None: the best path.
+def decoding_of(
+    choice: DecoderChoice, writing: "SearchOptions", loaded: "Loaded", device: "torch.device | str"
+) -> "Decoding":
+    """How to transcribe with a recogniser.
+
+    Args:
+        choice: Of what decodes emissions.
+        writing: For a sequence-to-sequence model.
+        loaded: The recogniser.
+        device: Where to search.
 
     Raises:
-        UserError: The recogniser gives nothing to search in, or see `make_decoder`.
+        UserError: They do not go together, or see `make_decoder`.
     """
-    from auricle.decode.emissions import Emissions, check_recogniser
-    from auricle.decode.listen import suggested_post_process
+    from auricle.decode.emissions import check_recogniser
+    from auricle.decode.listen import Decoding, suggested_post_process
     from auricle.models.seq2seq import Wav2Vec2Seq2Seq
 
-    if choice.name == "viterbi":
-        _say_unused(choice)
-        return None
+    nbest = choice.beam.nbest
     if isinstance(loaded.model, Wav2Vec2Seq2Seq):
-        raise UserError(
-            f"this recogniser writes letters one by one: --w2l-decoder {choice.name} cannot follow it; leave "
-            "the decoder out"
-        )
+        check_for_writing(choice)
+        return Decoding(writing=writing, nbest=nbest)
+    if choice.name == "viterbi" and nbest > 1:
+        raise UserError(f"--nbest {nbest}: viterbi finds one hypothesis; search with --w2l-decoder kenlm")
     _, dictionary = check_recogniser(loaded.model, loaded.dictionary)
     decoder = make_decoder(choice, dictionary, suggested_post_process(dictionary), device)
-    return lambda log_probs, lengths: [best[0] for best in decoder.decode(Emissions(log_probs, lengths))]
+    return Decoding(decoder, nbest=nbest)
 
 
 def _say_unused(choice: DecoderChoice) -> None:
     if choice.unused:
         logger.info("viterbi uses no language model: %s ignored", ", ".join(choice.unused))
+    if choice.name == "viterbi" and choice.beam.nbest > 1:
+        logger.info("viterbi finds one hypothesis: --nbest ignored")
+    if choice.for_writing:
+        what = ", ".join(choice.for_writing)
+        logger.info("only sequence-to-sequence models use %s, and this one has CTC: ignored", what)
 
 
 def _rescoring(
@@ -233,7 +286,7 @@ def _rescoring(
 def first_pass(choice: DecoderChoice) -> DecoderChoice:
     """The search whose lists are ranked anew."""
     wide = replace(choice.beam, nbest=max(choice.rescore_nbest, choice.beam.nbest))
-    return replace(choice, beam=wide, rescore_lm=None)
+    return replace(choice, beam=wide, rescore_lm=None, for_writing=())
 
 
 def open_scorer(path: Path, device: "torch.device | str") -> "SentenceScorer":

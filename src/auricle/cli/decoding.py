@@ -10,7 +10,7 @@ from auricle.data.dataset import SpeechDataset
 from auricle.data.loader import BatchLoader
 from auricle.decode.decoder import Decoder
 from auricle.decode.emissions import Emissions, emit, length_batches, most_padding
-from auricle.decode.hypothesis import Hypothesis, PostProcess, units_to_words
+from auricle.decode.hypothesis import Hypothesis, PostProcess
 from auricle.decode.saved import Clip, SavedEmissions
 from auricle.decode.seq2seq import SearchOptions, search
 from auricle.dictionary import Dictionary
@@ -146,16 +146,6 @@ def write_heard(
         lengths = batch.lengths.to(device) if padded else None
         found = search(listener.model, batch.waveforms.to(device), lengths, options)
         for clip, written in zip(clips, found, strict=True):
-            hypotheses = [
-                Hypothesis(
-                    tokens=one.tokens[:-1],
-                    words=tuple(units_to_words(dictionary.decode(one.tokens), post_process).split()),
-                    score=one.score,
-                    timesteps=(),
-                    spans=(),
-                    acoustic_score=sum(one.token_scores),
-                )
-                for one in written[:nbest]
-            ]
+            hypotheses = [one.hypothesis(dictionary, post_process) for one in written[:nbest]]
             decoded.append(Decoded(clip, hypotheses))
     return in_order(decoded)

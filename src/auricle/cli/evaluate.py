@@ -63,15 +63,6 @@ Speakers = Annotated[
         show_default="SUBSET.spk, if there",
     ),
 ]
-WRITING = "Sequence-to-sequence models"
-LengthPenalty = Annotated[
-    float, typer.Option("--lenpen", help="Below 1 favours short answers.", rich_help_panel=WRITING)
-]
-MaxLenA = Annotated[float, typer.Option("--max-len-a", help="Most letters a frame,", rich_help_panel=WRITING)]
-MaxLenB = Annotated[int, typer.Option("--max-len-b", help="and so many more.", rich_help_panel=WRITING)]
-UnkPenalty = Annotated[
-    float, typer.Option("--unkpen", help="Taken off the score of <unk>.", rich_help_panel=WRITING)
-]
 
 
 @with_decoding()
@@ -92,10 +83,6 @@ def command(
     save_emissions: SaveEmissions = None,
     emissions: EmissionsFolder = None,
     speakers: Speakers = None,
-    lenpen: LengthPenalty = 1.0,
-    max_len_a: MaxLenA = 0.0,
-    max_len_b: MaxLenB = 200,
-    unkpen: UnkPenalty = 0.0,
     *,
     decoding: dict[str, Any],
 ) -> None:
@@ -111,21 +98,13 @@ def command(
 
 def _run(given: dict[str, Any]) -> None:
     """Sorts the options, evaluates and says what was found."""
-    from auricle.cli.decoders import choice_of
+    from auricle.cli.decoders import choice_of, writing_of
     from auricle.cli.evaluation import Options, evaluate
     from auricle.decode.seq2seq import SearchOptions
 
-    writing = {
-        "length_penalty": given.pop("lenpen"),
-        "max_len_a": given.pop("max_len_a"),
-        "max_len_b": given.pop("max_len_b"),
-        "unk_penalty": given.pop("unkpen"),
-    }
-    if given["beam"] is not None:
-        writing["beam"] = given["beam"]
-    choice = choice_of(given)
+    choice, writing = choice_of(given), writing_of(given, SearchOptions())
     given = {name: value for name, value in given.items() if name not in OPTIONS}
-    options = Options(**given, decoder=choice, writing=SearchOptions(**writing))
+    options = Options(**given, decoder=choice, writing=writing)
     summary, results = evaluate(options)
     typer.echo(
         f"{summary.subset}: WER {summary.wer:.2f} % (95 % interval {summary.wer_low:.2f} to "

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import get_args
 
 from auricle.cli.backend import open_model
-from auricle.cli.decoders import DecoderChoice, make_decoder
+from auricle.cli.decoders import DecoderChoice, check_for_writing, make_decoder
 from auricle.cli.decoding import (
     Decoded,
     Listener,
@@ -27,7 +27,6 @@ from auricle.decode.arithmetic import BackendName, Precision
 from auricle.decode.emissions import check_recogniser
 from auricle.decode.hypothesis import PostProcess, units_to_words
 from auricle.decode.report import (
-    Alternative,
     Summary,
     Utterance,
     align_words,
@@ -199,11 +198,7 @@ def _decode_saved(options: Options, manifest: Manifest, labels: Sequence[str], l
 
 
 def _name_of_writing(options: Options) -> str:
-    if options.decoder.name != "viterbi":
-        raise UserError(
-            f"this recogniser writes letters one by one: --w2l-decoder {options.decoder.name} cannot follow "
-            "it; leave the decoder out, and set --beam for its own search"
-        )
+    check_for_writing(options.decoder)
     if options.save_emissions is not None:
         raise UserError("this recogniser writes letters one by one and has no emissions to save")
     return f"seq2seq (beam {options.writing.beam}, lenpen {options.writing.length_penalty:g})"
@@ -227,10 +222,7 @@ def _utterances(
                 seconds=one.clip.seconds,
                 words=best.text if best else "",
                 speaker=speakers[places[one.clip.index]] if speakers else "None",
-                nbest=tuple(
-                    Alternative(other.text, other.score, other.acoustic_score, other.lm_score)
-                    for other in (one.hypotheses if several else [])
-                ),
+                nbest=tuple(other.alternative for other in (one.hypotheses if several else [])),
             )
         )
     return utterances

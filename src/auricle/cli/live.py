@@ -4,7 +4,6 @@ import contextlib
 import json
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,13 +12,13 @@ from auricle.errors import UserError
 
 if TYPE_CHECKING:
     from auricle.convert.load import Loaded
-    from auricle.decode.listen import Decode
+    from auricle.decode.listen import Decoding
     from auricle.decode.live import Update
 
 
 def listen(
     names: Sequence[str],
-    load: "Callable[[], tuple[Loaded, Decode | None]]",
+    load: "Callable[[], tuple[Loaded, Decoding]]",
     output_format: str,
     output: Path | None,
     raw_rate: int,
@@ -29,7 +28,7 @@ def listen(
 
     Args:
         names: `-` for standard input, none for the microphone.
-        load: Gives the model, and how to decode what it hears; None: the best path.
+        load: Gives the model, and how what it hears becomes text.
         output_format: txt or json.
         output: Has to be None: what is said goes to standard output at once.
         raw_rate: Of samples that come without a header, in Hz.
@@ -42,8 +41,8 @@ def listen(
 
     if output_format not in ("txt", "json") or output is not None:
         raise UserError("--live writes --format txt or json to standard output, as it is said: redirect that")
-    loaded, decode = load()
-    live = LiveTranscriber(loaded, decode=decode)
+    loaded, decoding = load()
+    live = LiveTranscriber(loaded, decoding=decoding)
     if names:
         source = pipe.blocks(sys.stdin.buffer, live.sample_rate, step_seconds, raw_rate)
     else:
@@ -59,10 +58,11 @@ def listen(
 
 
 def _show_json(update: "Update") -> None:
-    value = {"final": update.final, "heard_seconds": update.heard_seconds, **asdict(update.transcript)}
-    del value["seconds"]
-    for word in value["words"]:
-        del word["letters"]
+    from auricle.decode.formats import as_json
+
+    said = as_json(update.transcript, letters=False)
+    del said["seconds"]
+    value = {"final": update.final, "heard_seconds": update.heard_seconds, **said}
     print(json.dumps(value, ensure_ascii=False), flush=True)
 
 

@@ -36,7 +36,7 @@ from auricle.errors import UserError
 if TYPE_CHECKING:
     from auricle.convert.load import Loaded
     from auricle.decode.formats import FormatOptions
-    from auricle.decode.listen import Decode
+    from auricle.decode.listen import Decoding
     from auricle.decode.transcribe import TranscribeOptions
 
 # fmt: off
@@ -96,7 +96,7 @@ class Job:
     options: "FormatOptions"
 
 
-@with_decoding(leave_out=["nbest"])
+@with_decoding()
 def command(
     paths: Paths = None,
     model: Annotated[Path, MODEL] = ...,  # type: ignore[assignment]  # typer's way to say that it is needed
@@ -126,29 +126,32 @@ def command(
     A file that cannot be read is named on standard error, and the others are transcribed all the same;
     the exit code is then 2.
     """
-    from auricle.cli.decoders import choice_of, decode_with
+    from auricle.cli.decoders import choice_of, decoding_of, writing_of
     from auricle.decode.cut import CutOptions
+    from auricle.decode.listen import WRITING
     from auricle.decode.pipeline import HearOptions
     from auricle.decode.segments import read_segments
     from auricle.decode.transcribe import TranscribeOptions
 
-    choice = choice_of(decoding)
+    choice, writing = choice_of(decoding), writing_of(decoding, WRITING)
+    nbest = choice.beam.nbest
+    if nbest > 1 and output_format != "json":
+        raise UserError(f"--nbest {nbest}: {output_format} has no place for alternatives; add --format json")
 
-    def load_it() -> "tuple[Loaded, Decode | None]":
+    def load_it() -> "tuple[Loaded, Decoding]":
         loaded = load_recogniser(model, dictionary, device, backend, precision)
-        return loaded, decode_with(choice, loaded, pick_device(device))
+        return loaded, decoding_of(choice, writing, loaded, pick_device(device))
 
     names = _names(paths, live=live, segments=segments)
     if live:
         from auricle.cli.live import listen
 
-        how = (output_format, output or output_dir, raw_rate, step_seconds)
-        listen(names, load_it, *how)
+        listen(names, load_it, output_format, output or output_dir, raw_rate, step_seconds)
         return
     sink = Sink(names, output_format, output, output_dir)
     parts = None if segments is None else read_segments(segments)
     hearing = HearOptions(batch_seconds, CutOptions(chunk_seconds, overlap_seconds), parts)
-    loaded, decode = load_it()
+    loaded, how = load_it()
     _check_times(loaded, output_format)
     written = format_options(
         letters=letters,
@@ -157,7 +160,7 @@ def command(
         max_lines=max_lines,
         max_cue_seconds=max_cue_seconds,
     )
-    options = TranscribeOptions(hearing, decode=decode)
+    options = TranscribeOptions(hearing, decoding=how)
     broken = _transcribe(Job(names, output_format, written), loaded, options, sink)
     if broken:
         count = f"{len(broken)} of {len(names)} files could not be read: their names stand above"

@@ -1,15 +1,18 @@
 """``auricle tune``: the language model's weight and the word score that make the fewest errors."""
 
+import math
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from auricle.cli.beam_options import with_decoding
+from auricle.cli.beam_options import WRITING, with_decoding
 from auricle.cli.options import MODEL, DeviceOption, DictionaryOption
 from auricle.errors import UserError
 
 if TYPE_CHECKING:
+    from auricle.cli.decoders import DecoderChoice
     from auricle.decode.tuning import Round
 
 Data = Annotated[Path, typer.Argument(metavar="DATA", help="The folder with SUBSET.tsv and SUBSET.ltr.")]
@@ -24,14 +27,14 @@ EmissionsFolder = Annotated[
 ]
 Labels = Annotated[str, typer.Option(help="Ending of the label file.")]
 Rounds = Annotated[int, typer.Option(min=1, help="Searches at most.")]
-LmWeights = Annotated[tuple[float, float], typer.Option(help="The range of weights to look in.")]
+LmWeights = Annotated[tuple[float, float], typer.Option(help="The range of weights, the lower end first.")]
 WordScores = Annotated[tuple[float, float], typer.Option(help="The range of word scores.")]
 Output = Annotated[
     Path | None, typer.Option("--output", "-o", help="A JSON file of the rounds.", show_default=False)
 ]
 
 
-@with_decoding(decoder="kenlm", nbest=50)
+@with_decoding(leave_out=WRITING, decoder="kenlm", nbest=50)
 def command(
     data: Data,
     model: Annotated[Path | None, MODEL] = None,
@@ -53,10 +56,10 @@ def command(
     that promises the fewest errors. With --rescore-lm the search keeps the weights given, is done once, and
     the weight and word score of that second model are looked for.
     """
-    from auricle.cli.decoders import choice_of
+    from auricle.cli.decoders import choice_of, flag
     from auricle.cli.evaluation import Options
     from auricle.cli.output import check_writable
-    from auricle.cli.tuning import best_of, hear, tune_weights, write_rounds
+    from auricle.cli.tuning import best_of, hear, named, tune_weights, write_rounds
 
     if output is not None:
         check_writable(output.parent)
@@ -65,6 +68,9 @@ def command(
     choice = choice_of(decoding)
     if choice.name == "viterbi":
         raise UserError("viterbi has no weights to look for: search with --w2l-decoder kenlm or fairseqlm")
+    for option, (low, high) in (("--lm-weights", lm_weights), ("--word-scores", word_scores)):
+        if not -math.inf < low <= high < math.inf:
+            raise UserError(f"{option} {low:g} {high:g}: give the ends of a range, the lower one first")
     if choice.beam.nbest < 2:
         raise UserError(f"--nbest {choice.beam.nbest}: give 2 or more, to rank")
     options = Options(
@@ -72,24 +78,23 @@ def command(
         emissions=emissions, device=device,
     )  # fmt: skip
     saved, references = hear(options)
-    told = tune_weights(saved, references, options, rounds, lm_weights, word_scores, _say)
+    say = partial(_say, choice)
+    told = tune_weights(saved, references, options, rounds, lm_weights, word_scores, say)
     best = best_of(told)
     if output is not None:
-        write_rounds(output, told)
-    for flag, value, ends in (
+        write_rounds(output, told, choice)
+    for option, value, ends in (
         ("--lm-weights", best.weights.lm_weight, lm_weights),
         ("--word-scores", best.weights.word_score, word_scores),
     ):
-        if value in ends:
-            typer.echo(f"{value:g} is an end of {flag}: a wider range may have a better one")
-    again, weight = ("rescore-", "weight") if choice.rescore_lm else ("", "lm-weight")
-    typer.echo(
-        f"best: --{again}{weight} {best.weights.lm_weight:g} --{again}word-score {best.weights.word_score:g} "
-        f"(WER {best.wer:.2f} % on {subset}, {len(saved.clips)} utterances)"
-    )
+        if value in ends and ends[0] < ends[1]:
+            typer.echo(f"{value:g} is an end of {option}: a wider range may have a better one")
+    flags = " ".join(f"{flag(name)} {value:g}" for name, value in named(choice, best.weights).items())
+    typer.echo(f"best: {flags} (WER {best.wer:.2f} % on {subset}, {len(saved.clips)} utterances)")
 
 
-def _say(one: "Round") -> None:
-    typer.echo(
-        f"lm_weight {one.weights.lm_weight:g}, word_score {one.weights.word_score:g}: WER {one.wer:.2f} %"
-    )
+def _say(choice: "DecoderChoice", one: "Round") -> None:
+    from auricle.cli.tuning import named
+
+    weights = ", ".join(f"{name} {value:g}" for name, value in named(choice, one.weights).items())
+    typer.echo(f"{weights}: WER {one.wer:.2f} %")

@@ -2,10 +2,10 @@
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
-from auricle.cli.decoders import first_pass, make_decoder, open_scorer, with_weights
+from auricle.cli.decoders import DecoderChoice, first_pass, make_decoder, open_scorer, with_weights
 from auricle.cli.decoding import Listener, decode_saved, keep_heard
 from auricle.cli.device import pick_device
 from auricle.cli.evaluation import Options, chosen_post_process, model_and_dictionary
@@ -117,8 +117,16 @@ def best_of(rounds: Sequence[Round]) -> Round:
     return min(rounds, key=lambda one: one.wer)
 
 
-def write_rounds(path: Path, rounds: Sequence[Round]) -> None:
+def named(choice: DecoderChoice, weights: Weights) -> dict[str, float]:
+    """The weights by the names of the options that they are values of."""
+    again = "" if choice.rescore_lm is None else "rescore_"
+    name = "rescore_weight" if again else "lm_weight"
+    return {name: weights.lm_weight, f"{again}word_score": weights.word_score}
+
+
+def write_rounds(path: Path, rounds: Sequence[Round], choice: DecoderChoice) -> None:
     """Writes all rounds and the best pair as JSON."""
     best = best_of(rounds)
-    content = {**asdict(best.weights), "wer": best.wer, "rounds": [asdict(one) for one in rounds]}
+    each = [{"weights": named(choice, one.weights), "wer": one.wer} for one in rounds]
+    content = {**named(choice, best.weights), "wer": best.wer, "rounds": each}
     atomic_write_text(path, json.dumps(content, indent=2) + "\n")

@@ -20,7 +20,7 @@ from auricle.decode.confidence import word_probability
 from auricle.decode.cut import Piece
 from auricle.decode.emissions import check_recogniser
 from auricle.decode.hypothesis import PostProcess
-from auricle.decode.listen import CTCListener, Recogniser, suggested_post_process
+from auricle.decode.listen import Answer, CTCListener, Recogniser, suggested_post_process
 from auricle.decode.pipeline import HearOptions, Source, hear_each
 from auricle.decode.spelling import Spelling, UnknownPlaces, spell
 from auricle.decode.stitch import Stitcher
@@ -192,7 +192,7 @@ class _Aligner:
         self._starts: list[npt.NDArray[np.int64]] = []
         self._end = 0
 
-    def take(self, piece: Piece, answer: Tensor | str) -> None:
+    def take(self, piece: Piece, answer: Answer) -> None:
         """See `Taker`."""
         assert isinstance(answer, Tensor)
         for run in self._stitcher.add(piece, answer):

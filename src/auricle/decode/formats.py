@@ -6,7 +6,7 @@ Each escapes what its own grammar takes for something else; times count from the
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 from auricle.decode.subtitles import Cue, CueOptions, cues
 from auricle.decode.transcript import Transcript
@@ -79,11 +79,19 @@ def written(
 
 
 def _json(name: str, transcript: Transcript, extra: Mapping[str, object], *, letters: bool) -> str:
-    value = {"path": name, **asdict(transcript), **extra}
+    value = {"path": name, **as_json(transcript, letters=letters), **extra}
+    return json.dumps(value, ensure_ascii=False)
+
+
+def as_json(transcript: Transcript, *, letters: bool) -> dict[str, Any]:
+    """What json says of a transcript; `parts` where it has any."""
+    value = asdict(transcript)
     if not letters:
         for word in value["words"]:
             del word["letters"]
-    return json.dumps(value, ensure_ascii=False)
+    if not transcript.parts:
+        del value["parts"]
+    return value
 
 
 def _srt(shown: Sequence[Cue]) -> Iterator[str]:

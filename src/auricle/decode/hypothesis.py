@@ -26,6 +26,16 @@ class WordSpan:
 
 
 @dataclass(frozen=True, slots=True)
+class Alternative:
+    """One of several hypotheses, without its times; for its scores see `Hypothesis`."""
+
+    text: str
+    score: float
+    acoustic_score: float
+    lm_score: float
+
+
+@dataclass(frozen=True, slots=True)
 class Hypothesis:
     """One decoded utterance.
 
@@ -53,6 +63,11 @@ class Hypothesis:
     def text(self) -> str:
         """The words, separated by single spaces."""
         return " ".join(self.words)
+
+    @property
+    def alternative(self) -> Alternative:
+        """Its text and its scores."""
+        return Alternative(self.text, self.score, self.acoustic_score, self.lm_score)
 
 
 def units_to_words(units: str, post_process: PostProcess = "letter") -> str:

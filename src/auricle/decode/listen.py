@@ -3,9 +3,8 @@
 Legend: T samples, N frames, V units.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Protocol
 
 import torch
@@ -14,11 +13,11 @@ from torch import Tensor, nn
 from auricle import audio
 from auricle.decode import seq2seq
 from auricle.decode.cut import CutOptions, Piece
-from auricle.decode.emissions import check_recogniser, emit, length_batches, most_padding, pad
+from auricle.decode.decoder import Decoder, ViterbiDecoder
+from auricle.decode.emissions import Emissions, check_recogniser, emit, length_batches, most_padding, pad
 from auricle.decode.hypothesis import Hypothesis, PostProcess
 from auricle.decode.stitch import LONGEST_RUN_FRAMES, Run, Stitcher
-from auricle.decode.transcript import Clock, Transcript, timed_words
-from auricle.decode.viterbi import viterbi
+from auricle.decode.transcript import Clock, Part, Transcript, timed_words
 from auricle.dictionary import WORD_END, Dictionary
 from auricle.errors import UserError
 from auricle.models.config import Wav2Vec2Config
@@ -27,8 +26,27 @@ from auricle.models.ctc import Wav2Vec2CTC
 from auricle.models.seq2seq import Wav2Vec2Seq2Seq
 from auricle.models.wav2vec2 import Wav2Vec2
 
-Decode = Callable[[Tensor, Tensor], list[Hypothesis]]
-"""From emissions [B, N, V] and their lengths int64 [B] to one hypothesis an utterance."""
+Answer = Tensor | list[Hypothesis]
+"""What a model makes of a piece: emissions [N, V] float32 on the CPU, or what it may have written, the best
+first, and nothing where there is nothing to hear."""
+
+WRITING = seq2seq.SearchOptions(max_len_a=0.5, max_len_b=200)
+"""Twice as many letters as anybody says in a frame."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decoding:
+    """How what a model hears becomes text.
+
+    Attributes:
+        decoder: Of emissions; None for the best path.
+        writing: How sequence-to-sequence models search.
+        nbest: Alternatives told of each part of a transcript, where the search has so many; 1: no parts.
+    """
+
+    decoder: Decoder | None = None
+    writing: seq2seq.SearchOptions = WRITING
+    nbest: int = 1
 
 
 class Recogniser(Protocol):
@@ -46,13 +64,13 @@ class Recogniser(Protocol):
 class Recording(Protocol):
     """What was heard of one recording; takes its pieces in order."""
 
-    def add(self, piece: Piece, answer: Tensor | str) -> list[Transcript]:
+    def add(self, piece: Piece, answer: Answer) -> list[Transcript]:
         """The parts of the transcript that the model's answer to the next piece completes."""
 
     def finish(self) -> list[Transcript]:
         """The parts that no piece completed."""
 
-    def tentative(self, piece: Piece, answer: Tensor | str) -> Transcript:
+    def tentative(self, piece: Piece, answer: Answer) -> Transcript:
         """What is said since the last complete part, as far as it can be told; nothing of it is kept."""
 
 
@@ -61,11 +79,8 @@ class Listener(Protocol):
 
     encoder: Wav2Vec2
 
-    def hear(self, waveforms: Sequence[Tensor], max_samples: int) -> list[Tensor | str]:
-        """The model's answers to waveforms [T_i], in order, computed in batches of up to `max_samples`.
-
-        Emissions [N, V] float32 on the CPU, or text.
-        """
+    def hear(self, waveforms: Sequence[Tensor], max_samples: int) -> list[Answer]:
+        """The model's answers to waveforms [T_i], in order, computed in batches of up to `max_samples`."""
 
     def recording(self, longest_run: int = LONGEST_RUN_FRAMES) -> Recording:
         """Begins a new recording; more frames than `longest_run` without a pause are cut between words."""
@@ -75,22 +90,22 @@ class Listener(Protocol):
 
 
 def listener(
-    recogniser: Recogniser, post_process: PostProcess | None = None, decode: Decode | None = None
+    recogniser: Recogniser, post_process: PostProcess | None = None, decoding: Decoding | None = None
 ) -> Listener:
     """Puts a model to work.
 
     Args:
         recogniser: What `auricle.load` gave.
         post_process: How units become words; None for what the dictionary suggests.
-        decode: From emissions to hypotheses; None for the best path.
+        decoding: How what is heard becomes text; None for the best path.
 
     Raises:
         UserError: It is no recogniser, or its dictionary is missing or another's.
     """
     if isinstance(recogniser.model, Wav2Vec2Seq2Seq):
-        return Writer(recogniser.model, recogniser.dictionary, post_process)
+        return Writer(recogniser.model, recogniser.dictionary, post_process, decoding)
     model, dictionary = check_recogniser(recogniser.model, recogniser.dictionary)
-    return CTCListener(model, dictionary, post_process or suggested_post_process(dictionary), decode)
+    return CTCListener(model, dictionary, post_process or suggested_post_process(dictionary), decoding)
 
 
 def suggested_post_process(dictionary: Dictionary) -> PostProcess:
@@ -111,13 +126,14 @@ class CTCListener:
         model: Wav2Vec2CTC,
         dictionary: Dictionary,
         post_process: PostProcess,
-        decode: Decode | None = None,
+        decoding: Decoding | None = None,
     ) -> None:
+        decoding = decoding or Decoding()
         self.model, self.dictionary, self.post_process = model, dictionary, post_process
-        self.encoder = model.encoder
-        self.decode: Decode = decode or partial(viterbi, dictionary=dictionary, post_process=post_process)
+        self.encoder, self.nbest = model.encoder, decoding.nbest
+        self.decoder: Decoder = decoding.decoder or ViterbiDecoder(dictionary, post_process)
 
-    def hear(self, waveforms: Sequence[Tensor], max_samples: int) -> list[Tensor | str]:
+    def hear(self, waveforms: Sequence[Tensor], max_samples: int) -> list[Answer]:
         """Emissions; see `Listener`."""
         return [*emissions(self.model, waveforms, max_samples)]
 
@@ -139,7 +155,7 @@ class TimedRecording:
         self._hop, self._rate = hop(encoder.conv_layers), encoder.sample_rate
         self._stitcher = Stitcher(listener.dictionary, self._hop, longest_run)
 
-    def add(self, piece: Piece, answer: Tensor | str) -> list[Transcript]:
+    def add(self, piece: Piece, answer: Answer) -> list[Transcript]:
         """See `Recording`."""
         assert isinstance(answer, Tensor)
         return [self._transcript(run) for run in self._stitcher.add(piece, answer)]
@@ -148,23 +164,25 @@ class TimedRecording:
         """See `Recording`."""
         return [self._transcript(run) for run in self._stitcher.finish()]
 
-    def tentative(self, piece: Piece, answer: Tensor | str) -> Transcript:
+    def tentative(self, piece: Piece, answer: Answer) -> Transcript:
         """See `Recording`."""
         assert isinstance(answer, Tensor)
         return self._transcript(self._stitcher.tentative(piece, answer))
 
     def _transcript(self, run: Run) -> Transcript:
-        lengths = torch.tensor([len(run.log_probs)])
-        hypothesis = self._listener.decode(run.log_probs[None], lengths)[0]
+        listener, count = self._listener, len(run.log_probs)
+        (found,) = listener.decoder.decode(Emissions(run.log_probs[None], torch.tensor([count])))
         clock = Clock(run.start, self._hop, self._rate)
         words = timed_words(
-            hypothesis,
-            clock,
-            run.log_probs.numpy(),
-            self._listener.dictionary,
-            self._listener.post_process,
+            found[0], clock, run.log_probs.numpy(), listener.dictionary, listener.post_process
         )
-        return Transcript(hypothesis.text, words)
+        parts = _parts(found, clock.seconds(0), clock.seconds(count), listener.nbest) if count else ()
+        return Transcript(found[0].text, words, parts=parts)
+
+
+def _parts(found: Sequence[Hypothesis], start: float, end: float, nbest: int) -> tuple[Part, ...]:
+    """The part between two times, if alternatives are asked for."""
+    return (Part(start, end, tuple(one.alternative for one in found[:nbest])),) if nbest > 1 else ()
 
 
 def emissions(model: Wav2Vec2CTC, waveforms: Sequence[Tensor], max_samples: int) -> list[Tensor]:
@@ -183,25 +201,33 @@ def emissions(model: Wav2Vec2CTC, waveforms: Sequence[Tensor], max_samples: int)
 class _Written:
     """See `Recording`; the model tells no times, so that each piece stands by itself."""
 
-    def add(self, piece: Piece, answer: Tensor | str) -> list[Transcript]:
+    sample_rate: int
+    nbest: int
+
+    def add(self, piece: Piece, answer: Answer) -> list[Transcript]:
         return [self.tentative(piece, answer)]
 
     def finish(self) -> list[Transcript]:
         return []
 
-    def tentative(self, piece: Piece, answer: Tensor | str) -> Transcript:
-        assert isinstance(answer, str)
-        return Transcript(answer, [])
+    def tentative(self, piece: Piece, answer: Answer) -> Transcript:
+        assert isinstance(answer, list)
+        if not answer:
+            return Transcript("", [])
+        start, end = piece.start, piece.start + len(piece.samples)
+        parts = _parts(answer, start / self.sample_rate, end / self.sample_rate, self.nbest)
+        return Transcript(answer[0].text, [], parts=parts)
 
 
 class Writer:
     """A sequence-to-sequence model, which writes letters one by one and tells no times."""
 
-    OPTIONS = seq2seq.SearchOptions(max_len_a=0.5, max_len_b=200)
-    """Twice as many letters as anybody says in a frame."""
-
     def __init__(
-        self, model: Wav2Vec2Seq2Seq, dictionary: Dictionary | None, post_process: PostProcess | None
+        self,
+        model: Wav2Vec2Seq2Seq,
+        dictionary: Dictionary | None,
+        post_process: PostProcess | None,
+        decoding: Decoding | None = None,
     ) -> None:
         """Take the model.
 
@@ -217,10 +243,11 @@ class Writer:
             )
         self.model, self.dictionary, self.encoder = model, dictionary, model.encoder
         self.post_process = post_process or suggested_post_process(dictionary)
+        self.decoding = decoding or Decoding()
 
-    def hear(self, waveforms: Sequence[Tensor], max_samples: int) -> list[Tensor | str]:
-        """Text; see `Listener`."""
-        answers: list[Tensor | str] = [""] * len(waveforms)
+    def hear(self, waveforms: Sequence[Tensor], max_samples: int) -> list[Answer]:
+        """Hypotheses; see `Listener`."""
+        answers: list[Answer] = [[] for _ in waveforms]
         long_enough = [i for i, samples in enumerate(waveforms) if self.encoder.num_frames(len(samples))]
         parameter = next(self.model.parameters())
         for batch in length_batches([len(waveforms[i]) for i in long_enough], max_samples):
@@ -228,16 +255,17 @@ class Writer:
             samples, lengths = pad([waveforms[i] for i in rows])
             samples, lengths = samples.to(parameter.device, parameter.dtype), lengths.to(parameter.device)
             for i, found in zip(rows, self._search(samples, lengths), strict=True):
-                answers[i] = found[0].text(self.dictionary, self.post_process) if found else ""
+                best = found[: self.decoding.nbest]
+                answers[i] = [one.hypothesis(self.dictionary, self.post_process) for one in best]
         return answers
 
     def _search(self, samples: Tensor, lengths: Tensor) -> list[list[seq2seq.WrittenHypothesis]]:
         padded = bool((lengths < samples.shape[1]).any())
-        return seq2seq.search(self.model, samples, lengths if padded else None, self.OPTIONS)
+        return seq2seq.search(self.model, samples, lengths if padded else None, self.decoding.writing)
 
     def recording(self, longest_run: int = LONGEST_RUN_FRAMES) -> Recording:
         """A new recording; see `Listener`."""
-        return _Written()
+        return _Written(self.encoder.config.sample_rate, self.decoding.nbest)
 
     def cutting(self, options: CutOptions) -> CutOptions:
         """Without overlap: what is written of it twice could not be told from what is said twice."""

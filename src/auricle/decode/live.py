@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from auricle.decode.cut import CutOptions, Cutter, Piece
-from auricle.decode.listen import Decode, Recogniser, as_heard, listener
+from auricle.decode.listen import Answer, Decoding, Recogniser, as_heard, listener
 from auricle.decode.transcript import Transcript
 from auricle.models.conv import hop
 
@@ -37,19 +37,19 @@ class LiveTranscriber:
     """Takes samples as they come."""
 
     def __init__(
-        self, recogniser: Recogniser, cutting: CutOptions = LIVE_CUTTING, decode: Decode | None = None
+        self, recogniser: Recogniser, cutting: CutOptions = LIVE_CUTTING, decoding: Decoding | None = None
     ) -> None:
         """Begin.
 
         Args:
             recogniser: What `auricle.load` gave.
             cutting: The pieces that it hears at a time; `eager`, or else results come only with full pieces.
-            decode: From emissions to hypotheses; None for the best path.
+            decoding: How what it hears becomes text; None for the best path.
 
         Raises:
             UserError: It is no recogniser.
         """
-        self._ears = listener(recogniser, decode=decode)
+        self._ears = listener(recogniser, decoding=decoding)
         config = self._ears.encoder.config
         stride = hop(config.conv_layers)
         self.sample_rate = config.sample_rate
@@ -98,7 +98,7 @@ class LiveTranscriber:
         self._shown = part.text
         return [self._update(part, final=False)]
 
-    def _answer(self, piece: Piece) -> Tensor | str:
+    def _answer(self, piece: Piece) -> Answer:
         waveform = as_heard(piece.samples, self._ears.encoder.config)
         return self._ears.hear([waveform], len(waveform))[0]
 

@@ -9,11 +9,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import BinaryIO, Generic, Protocol, TypeVar
 
-from torch import Tensor
-
 from auricle import audio
 from auricle.decode.cut import CutOptions, Piece, cut, cut_segments
-from auricle.decode.listen import Listener, as_heard
+from auricle.decode.listen import Answer, Listener, as_heard
 from auricle.decode.segments import Segment, check_segments
 from auricle.errors import UserError
 from auricle.models.conv import hop
@@ -51,7 +49,7 @@ class HearOptions:
 class Taker(Protocol):
     """Takes what the model makes of one recording, piece by piece in order."""
 
-    def take(self, piece: Piece, answer: Tensor | str) -> None:
+    def take(self, piece: Piece, answer: Answer) -> None:
         """The next piece and the model's answer to all its samples (see `Listener.hear`)."""
 
 

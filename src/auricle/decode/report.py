@@ -7,7 +7,7 @@ from itertools import zip_longest
 from operator import add
 from pathlib import Path
 
-from auricle.decode.hypothesis import PostProcess, units_to_words
+from auricle.decode.hypothesis import Alternative, PostProcess, units_to_words
 from auricle.files import atomic_write_text
 
 
@@ -77,16 +77,6 @@ class AlignedWord:
     kind: str
     reference: str
     hypothesis: str
-
-
-@dataclass(frozen=True, slots=True)
-class Alternative:
-    """One of several hypotheses of an utterance; for its scores see `Hypothesis`."""
-
-    text: str
-    score: float
-    acoustic_score: float
-    lm_score: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,15 +7,17 @@ length, to the power of the length penalty, so that long answers stand a chance 
 Legend: B utterances, K beam, V labels. Row b * K + k of a tensor is hypothesis k of utterance b.
 """
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor, nn
 
-from auricle.decode.hypothesis import PostProcess, units_to_words
+from auricle.decode.hypothesis import Hypothesis, PostProcess, units_to_words
 from auricle.dictionary import Dictionary
+from auricle.errors import UserError
 from auricle.models.adapters import CorpusKey
 from auricle.models.decoder import DecoderState, Memory
 from auricle.models.seq2seq import Wav2Vec2Seq2Seq
@@ -43,6 +45,16 @@ class SearchOptions:
     length_penalty: float = 1.0
     unk_penalty: float = 0.0
 
+    def __post_init__(self) -> None:
+        least = {"beam": 1, "max_len_a": 0, "max_len_b": 0, "min_len": 0}
+        typed = {"length_penalty": "lenpen", "unk_penalty": "unkpen"}
+        for field in fields(self):
+            name, value = typed.get(field.name, field.name), getattr(self, field.name)
+            if not math.isfinite(value):
+                raise UserError(f"{name} is {value}: give a number")
+            if value < least.get(name, -math.inf):
+                raise UserError(f"{name} is {value}: give {least[name]} or more")
+
 
 @dataclass(frozen=True, slots=True)
 class WrittenHypothesis:
@@ -61,6 +73,17 @@ class WrittenHypothesis:
     def text(self, dictionary: Dictionary, post_process: PostProcess = "letter") -> str:
         """The words that they spell."""
         return units_to_words(dictionary.decode(self.tokens), post_process)
+
+    def hypothesis(self, dictionary: Dictionary, post_process: PostProcess = "letter") -> Hypothesis:
+        """The same as decoders of frames answer, without times."""
+        return Hypothesis(
+            tokens=self.tokens[:-1],
+            words=tuple(self.text(dictionary, post_process).split()),
+            score=self.score,
+            timesteps=(),
+            spans=(),
+            acoustic_score=sum(self.token_scores),
+        )
 
 
 def search(

@@ -3,12 +3,10 @@
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from torch import Tensor
-
 from auricle import audio
 from auricle.decode.cut import Piece
 from auricle.decode.hypothesis import PostProcess
-from auricle.decode.listen import Decode, Recogniser, Recording, listener, suggested_post_process
+from auricle.decode.listen import Answer, Decoding, Recogniser, Recording, listener, suggested_post_process
 from auricle.decode.pipeline import HearOptions, Source, hear_each
 from auricle.decode.transcript import Letter, Transcript, Word, transcript
 
@@ -46,12 +44,12 @@ class TranscribeOptions:
     Attributes:
         hearing: How recordings go through the model: batches, pieces, segments.
         post_process: How units become words; None for what the dictionary suggests.
-        decode: From emissions to hypotheses; None for the best path.
+        decoding: How what is heard becomes text.
     """
 
     hearing: HearOptions = field(default_factory=HearOptions)
     post_process: PostProcess | None = None
-    decode: Decode | None = None
+    decoding: Decoding = field(default_factory=Decoding)
 
 
 def transcribe(
@@ -88,13 +86,14 @@ class _Scribe:
     parts: list[Transcript] = field(default_factory=list)
     seconds: float = 0.0
 
-    def take(self, piece: Piece, answer: Tensor | str) -> None:
+    def take(self, piece: Piece, answer: Answer) -> None:
         self.parts += self.recording.add(piece, answer)
         self.seconds = (piece.start + len(piece.samples)) / self.sample_rate
 
     def result(self) -> Transcript:
         text = " ".join(part.text for part in self.parts if part.text)
-        return Transcript(text, [word for part in self.parts for word in part.words], self.seconds)
+        words = [word for part in self.parts for word in part.words]
+        return Transcript(text, words, self.seconds, tuple(one for part in self.parts for one in part.parts))
 
 
 def transcribe_each(
@@ -118,7 +117,7 @@ def transcribe_each(
         UserError: The recogniser is none, or damaged.
     """
     options = options or TranscribeOptions()
-    ears = listener(recogniser, options.post_process, options.decode)
+    ears = listener(recogniser, options.post_process, options.decoding)
     rate = ears.encoder.config.sample_rate
     jobs = ((source, _Scribe(ears.recording(), rate)) for source in sources)
     for scribe, error in hear_each(jobs, ears, options.hearing, on_progress):

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from auricle.decode.confidence import word_probability
-from auricle.decode.hypothesis import Hypothesis, PostProcess, WordSpan
+from auricle.decode.hypothesis import Alternative, Hypothesis, PostProcess, WordSpan
 from auricle.decode.viterbi import BLANK
 from auricle.dictionary import WORD_END, Dictionary
 from auricle.models.config import Wav2Vec2Config
@@ -61,6 +61,21 @@ class Word:
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """A stretch that was decoded by itself, and what may be said there.
+
+    Attributes:
+        start_seconds: Where it starts.
+        end_seconds: Where it ends.
+        nbest: The alternatives, the best first, which is what the transcript says.
+    """
+
+    start_seconds: float
+    end_seconds: float
+    nbest: tuple[Alternative, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Transcript:
     """What is said in one recording.
 
@@ -68,11 +83,13 @@ class Transcript:
         text: All of it.
         words: With their times; none where the model tells no times (sequence-to-sequence models).
         seconds: How long the recording is; 0 where nobody measured it.
+        parts: With their alternatives, where these were asked for.
     """
 
     text: str
     words: list[Word]
     seconds: float = field(default=0.0, compare=False)
+    parts: tuple[Part, ...] = ()
 
 
 class Clock(NamedTuple):

@@ -30,8 +30,9 @@ class MaskedGroupNorm(nn.GroupNorm):
             weight, bias = (None if p is None else p.float() for p in (self.weight, self.bias))
             return F.group_norm(x.float(), self.num_groups, weight, bias, self.eps).type_as(x)
         padding = (torch.arange(x.shape[-1], device=x.device) >= lengths[:, None])[:, None, None]
-        # Not len(x), which would be a fixed number to whoever traces this.
-        grouped = x.float().reshape(x.shape[0], self.num_groups, -1, x.shape[-1]).masked_fill(padding, 0.0)
+        # Not len(x), which would be a fixed number to whoever traces this; nor -1, which nothing could be.
+        shape = (x.shape[0], self.num_groups, self.num_channels // self.num_groups, x.shape[-1])
+        grouped = x.float().reshape(shape).masked_fill(padding, 0.0)
         count = (lengths.clamp(min=1) * grouped.shape[2])[:, None, None, None]
         mean = grouped.sum((2, 3), keepdim=True) / count
         centred = (grouped - mean).masked_fill(padding, 0.0)

@@ -156,7 +156,7 @@ def test_speakers_that_cannot_be_known(data, capsys):
     assert "1 speakers for the 3 utterances" in one_line(capsys)
 
 
-def test_a_sequence_to_sequence_model_writes(data, monkeypatch):
+def test_a_sequence_to_sequence_model_writes(data, monkeypatch, capsys):
     config = replace(SEQ2SEQ, encoder=tiny_config().encoder, num_labels=4 + len(LETTERS))
     torch.manual_seed(2)
     model = build_model(config).eval()
@@ -165,6 +165,17 @@ def test_a_sequence_to_sequence_model_writes(data, monkeypatch):
     assert run(data, "--beam", 2, "--max-len-b", 6, "--nbest", 2) == 0
     assert summary(data)["decoder"] == "seq2seq (beam 2, lenpen 1)"
     assert all(len(record["nbest"]) == 2 for record in records(data))
+    capsys.readouterr()
+    assert run(data, "--beam", 2, "--lexicon", data / "lexicon.txt", "--lm-weight", 1) == 2
+    assert "its search has no use for --lm-weight, --lexicon: leave that out" in one_line(capsys)
+    assert run(data, "--max-len-a", "nan") == 2
+    assert "max_len_a is nan: give a number" in one_line(capsys)
+
+
+def test_options_that_frames_have_no_use_for_are_named(data, capsys):
+    assert run(data, "--lenpen", 0.5, "--nbest", 2) == 0
+    said = capsys.readouterr().err
+    assert "only sequence-to-sequence models use --lenpen" in said and "--nbest ignored" in said
 
 
 @pytest.mark.parametrize(("packs", "batches"), [(False, [[1, 3], [2, 4], [0]]), (True, [[1, 3, 2, 4, 0]])])
@@ -206,13 +217,14 @@ def test_tuning_finds_the_weights_of_ranking_anew(data, capsys):
     assert main(["tune", *map(str, (data, *files, "--output", data / "tuned.json"))]) == 0
     said = capsys.readouterr().out
     tuned = json.loads((data / "tuned.json").read_text())
-    assert tuned["rounds"][0]["weights"] == {"lm_weight": 3, "word_score": 0}
+    assert tuned["rounds"][0]["weights"] == {"rescore_weight": 3, "rescore_word_score": 0}
+    assert "rescore_weight 3, rescore_word_score 0: WER" in said and "lm_weight" not in said
     assert tuned["wer"] == min(one["wer"] for one in tuned["rounds"])
     found = (
         "--rescore-weight",
-        f"{tuned['lm_weight']:g}",
+        f"{tuned['rescore_weight']:g}",
         "--rescore-word-score",
-        f"{tuned['word_score']:g}",
+        f"{tuned['rescore_word_score']:g}",
     )
     assert f"best: {' '.join(found)} " in said
     assert beam(data, "--lm-weight", 0.5, "--rescore-nbest", 20, *again[:2], *found) == 0
@@ -224,6 +236,25 @@ def test_tuning_needs_a_model_and_lists(data, capsys):
     assert "no language model to weigh: give it with --lm-model" in one_line(capsys)
     assert main(["tune", str(data), "--lm-model", str(data / "lm.arpa"), "--nbest", "1"]) == 2
     assert "--nbest 1: give 2 or more" in one_line(capsys)
+
+
+@pytest.mark.parametrize("ends", [("5", "0"), ("0", "inf"), ("nan", "1")])
+@pytest.mark.parametrize("option", ["--lm-weights", "--word-scores"])
+def test_ranges_to_tune_in_have_a_lower_end_first(data, capsys, option, ends):
+    files = ("--emissions", "kept", "--lm-model", data / "lm.arpa")
+    assert main(["tune", *map(str, (data, *files, option, *ends))]) == 2
+    assert f"{option} {ends[0]} {ends[1]}: give the ends of a range, the lower one first" in one_line(capsys)
+
+
+def test_a_range_of_one_weight_keeps_it(data, capsys):
+    assert run(data, "--save-emissions", data / "kept") == 0
+    files = ("--emissions", data / "kept", "--lm-model", data / "lm.arpa", "--lexicon", data / "lexicon.txt")
+    where = ("--gen-subset", "test", "--lm-weight", 1, "--lm-weights", 1, 1, "--rounds", 2)
+    capsys.readouterr()
+    assert main(["tune", *map(str, (data, *files, *where, "--output", data / "tuned.json"))]) == 0
+    rounds = json.loads((data / "tuned.json").read_text())["rounds"]
+    assert {one["weights"]["lm_weight"] for one in rounds} == {1}
+    assert "an end of --lm-weights" not in capsys.readouterr().out
 
 
 def fairseq_lm(folder, words):

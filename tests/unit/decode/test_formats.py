@@ -2,13 +2,15 @@
 
 import json
 import re
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 
 from auricle.decode.formats import FORMATS, FormatOptions, header, written
+from auricle.decode.hypothesis import Alternative
 from auricle.decode.subtitles import CueOptions, cues
-from auricle.decode.transcript import Letter, Transcript, Word
+from auricle.decode.transcript import Letter, Part, Transcript, Word
 from auricle.errors import UserError
 
 NASTY = ['"A"', "-->", "<i>", "&AMP;", "A_B", ";;", "É|", "漢字"]
@@ -36,6 +38,16 @@ def test_text_and_json():
     full = json.loads(written("a.wav", one, "json", FormatOptions(letters=True)))
     assert [letter["text"] for letter in full["words"][1]["letters"]] == ["I", "T"]
     assert written("a.wav", said(*NASTY), "json").count("\n") == 1
+
+
+def test_alternatives_stand_in_json_where_there_are_any():
+    other = Alternative("HIT", -3.5, -2.0, -0.75)
+    one = replace(said("HE", "IT"), parts=(Part(0.0, 1.9, (Alternative("HE IT", -3, -2.5, -0.25), other)),))
+    assert "parts" not in json.loads(written("a.wav", said("HE"), "json"))
+    (part,) = json.loads(written("a.wav", one, "json"))["parts"]
+    assert (part["start_seconds"], part["end_seconds"]) == (0.0, 1.9)
+    assert part["nbest"][1] == {"text": "HIT", "score": -3.5, "acoustic_score": -2.0, "lm_score": -0.75}
+    assert [one["text"] for one in part["nbest"]] == ["HE IT", "HIT"]
 
 
 def read_srt(text):

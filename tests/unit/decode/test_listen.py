@@ -1,5 +1,6 @@
 """Recognisers that write letter by letter, behind the interface of the others."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,16 +9,16 @@ import torch
 
 from auricle.convert.loaded import Loaded
 from auricle.decode.cut import CutOptions
-from auricle.decode.listen import Writer, listener
+from auricle.decode.listen import WRITING, Decoding, listener
 from auricle.decode.live import LiveTranscriber
 from auricle.decode.pipeline import HearOptions
-from auricle.decode.seq2seq import search
+from auricle.decode.seq2seq import SearchOptions, search
 from auricle.decode.transcribe import TranscribeOptions, transcribe
 from auricle.dictionary import Dictionary
 from auricle.errors import UserError
 from auricle.models.config import DecoderConfig, Seq2SeqConfig
 from auricle.models.seq2seq import Wav2Vec2Seq2Seq
-from recognisers import LETTERS, tiny_config, write_speech
+from recognisers import LETTERS, tiny_config, tiny_recogniser, write_speech
 
 
 def writer(**options) -> Loaded:
@@ -39,11 +40,35 @@ def test_clips_are_transcribed_without_times(tmp_path, recogniser):
     results = transcribe(clips, recogniser)
     for clip, result in zip(clips, results, strict=True):
         samples = torch.from_numpy(soundfile.read(clip, dtype="float32")[0])
-        found = search(recogniser.model, samples[None], None, Writer.OPTIONS)[0][0]
+        found = search(recogniser.model, samples[None], None, WRITING)[0][0]
         assert result.text == found.text(recogniser.dictionary)
         assert result.words == []
         assert result.seconds == pytest.approx(len(samples) / 16000)
     assert any(result.text for result in results)
+
+
+def test_alternatives_come_with_the_times_of_each_piece(tmp_path, recogniser):
+    clip = write_speech(tmp_path / "a.wav", 2.5)
+    cutting = HearOptions(cutting=CutOptions(1.0, 0.4, silence_seconds=100.0))
+    decoding = Decoding(writing=SearchOptions(beam=4, max_len_b=5), nbest=3)
+    (result,) = transcribe([clip], recogniser, TranscribeOptions(cutting, decoding=decoding))
+    ends = [(part.start_seconds, part.end_seconds) for part in result.parts]
+    assert ends == [(0, 1), (1, 2), (2, 2.5)]
+    best = [part.nbest[0].text for part in result.parts]
+    assert " ".join(text for text in best if text) == result.text
+    for part in result.parts:
+        scores = [one.score for one in part.nbest]
+        assert len(scores) == 3 and scores == sorted(scores, reverse=True)
+        assert all(one.acoustic_score <= one.score < 0 == one.lm_score for one in part.nbest)
+    (alone,) = transcribe([clip], recogniser, TranscribeOptions(cutting, decoding=replace(decoding, nbest=1)))
+    assert alone.text == result.text and alone.parts == ()
+
+
+def test_nothing_to_hear_has_no_alternatives(tmp_path, recogniser):
+    clip = write_speech(tmp_path / "a.wav", 0.002)
+    decoding = TranscribeOptions(decoding=Decoding(nbest=3))
+    for model in (recogniser, tiny_recogniser()):
+        assert transcribe([clip], model, decoding)[0].parts == ()
 
 
 def test_batches_change_nothing(tmp_path, recogniser):

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from auricle.decode.seq2seq import SearchOptions, WrittenHypothesis, search
 from auricle.dictionary import Dictionary
+from auricle.errors import UserError
 from auricle.models.adapters import CorpusKey
 from auricle.models.config import DecoderConfig, Seq2SeqConfig
 from auricle.models.decoder import Memory
@@ -123,3 +124,18 @@ def test_unknown_labels_can_be_made_unlikely() -> None:
 
 def test_numbers_that_are_none_give_no_hypothesis() -> None:
     assert found(torch.full((7, 7), float("nan")), beam=2, max_len_b=3) == [[]]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"beam": 0}, "beam is 0: give 1 or more"),
+        ({"max_len_a": -0.5}, "max_len_a is -0.5: give 0 or more"),
+        ({"max_len_b": -1}, "max_len_b is -1: give 0 or more"),
+        ({"max_len_a": float("inf")}, "max_len_a is inf: give a number"),
+        ({"length_penalty": float("nan")}, "lenpen is nan: give a number"),
+    ],
+)
+def test_numbers_that_no_search_can_have(options: dict[str, float], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        SearchOptions(**options)

@@ -26,6 +26,14 @@ def test_rows_without_frames_stay_finite() -> None:
     assert torch.isfinite(MaskedGroupNorm(1, 4)(torch.randn(2, 4, 3), torch.tensor([3, 0]))).all()
 
 
+@pytest.mark.parametrize("shape", [(0, 6, 5), (2, 6, 0), (0, 6, 0)])
+@pytest.mark.parametrize("groups", [1, 3])
+def test_nothing_gives_nothing(shape: tuple[int, int, int], groups: int) -> None:
+    norm = MaskedGroupNorm(groups, 6)
+    for lengths in (None, torch.zeros(shape[0], dtype=torch.int64)):
+        assert norm(torch.zeros(shape), lengths).shape == shape
+
+
 def test_reference_padding_ignores_lengths() -> None:
     norm = MaskedGroupNorm(1, 4, reference_padding=True)
     x = torch.randn(2, 4, 5)
