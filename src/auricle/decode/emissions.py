@@ -48,14 +48,23 @@ def check_recogniser(model: nn.Module, dictionary: Dictionary | None) -> tuple[W
             "this model was pre-trained only and has no letters to write: fine-tune it first "
             "(auricle train --config-name base_100h model.w2v_path=MODEL ...)"
         )
+    return model, check_dictionary(dictionary, model.config.num_labels)
+
+
+def check_dictionary(dictionary: Dictionary | None, num_labels: int) -> Dictionary:
+    """The dictionary, sure to be that of a recogniser of so many labels.
+
+    Raises:
+        UserError: It is missing or has another size.
+    """
     if dictionary is None:
         raise UserError("this checkpoint holds no dictionary: pass its dict.ltr.txt with --dictionary")
-    if len(dictionary) != model.config.num_labels:
+    if len(dictionary) != num_labels:
         raise UserError(
             f"the dictionary has {len(dictionary)} symbols, its 4 special ones included, and the model "
-            f"{model.config.num_labels}: pass the dict.ltr.txt that the model was fine-tuned with"
+            f"{num_labels}: pass the dict.ltr.txt that the model was fine-tuned with"
         )
-    return model, dictionary
+    return dictionary
 
 
 def emit(model: Wav2Vec2CTC, waveforms: Tensor, lengths: Tensor) -> Emissions:
@@ -74,7 +83,7 @@ def emit(model: Wav2Vec2CTC, waveforms: Tensor, lengths: Tensor) -> Emissions:
     """
     weight, config = model.proj.weight, model.config
     padded = bool((lengths < waveforms.shape[1]).any())
-    with _evaluating(model):
+    with evaluating(model):
         output = model(
             waveforms.to(weight.device, weight.dtype), lengths.to(weight.device) if padded else None
         )
@@ -83,6 +92,18 @@ def emit(model: Wav2Vec2CTC, waveforms: Tensor, lengths: Tensor) -> Emissions:
         )
     _check_finite(emissions)
     return emissions
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Dropout and gradients off; the model's mode comes back afterwards."""
+    training = model.training
+    model.eval()
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        model.train(training)
 
 
 CPU_PADDING, CPU_PADDING_UNPACKED = 0.4, 0.1
@@ -128,18 +149,6 @@ def pad(waveforms: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     """Puts waveforms [T_i] side by side: [B, T] float32 filled with zeros, and their lengths [B] int64."""
     lengths = torch.tensor([len(samples) for samples in waveforms])
     return pad_sequence(list(waveforms), batch_first=True), lengths
-
-
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Dropout and gradients off; the model's mode comes back afterwards."""
-    training = model.training
-    model.eval()
-    try:
-        with torch.inference_mode():
-            yield
-    finally:
-        model.train(training)
 
 
 def _check_finite(emissions: Emissions) -> None:

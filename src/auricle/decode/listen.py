@@ -14,12 +14,19 @@ from auricle import audio
 from auricle.decode import seq2seq
 from auricle.decode.cut import CutOptions, Piece
 from auricle.decode.decoder import Decoder, ViterbiDecoder
-from auricle.decode.emissions import Emissions, check_recogniser, emit, length_batches, most_padding, pad
+from auricle.decode.emissions import (
+    Emissions,
+    check_dictionary,
+    check_recogniser,
+    emit,
+    length_batches,
+    most_padding,
+    pad,
+)
 from auricle.decode.hypothesis import Hypothesis, PostProcess
 from auricle.decode.stitch import LONGEST_RUN_FRAMES, Run, Stitcher
 from auricle.decode.transcript import Clock, Part, Transcript, timed_words
 from auricle.dictionary import WORD_END, Dictionary
-from auricle.errors import UserError
 from auricle.models.config import Wav2Vec2Config
 from auricle.models.conv import hop
 from auricle.models.ctc import Wav2Vec2CTC
@@ -234,13 +241,7 @@ class Writer:
         Raises:
             UserError: The dictionary is missing, or another model's.
         """
-        if dictionary is None:
-            raise UserError("this checkpoint holds no dictionary: pass its dict.ltr.txt with --dictionary")
-        if len(dictionary) != model.config.num_labels:
-            raise UserError(
-                f"the dictionary has {len(dictionary)} symbols, its 4 special ones included, and the model "
-                f"{model.config.num_labels}: pass the dict.ltr.txt that the model was fine-tuned with"
-            )
+        dictionary = check_dictionary(dictionary, model.config.num_labels)
         self.model, self.dictionary, self.encoder = model, dictionary, model.encoder
         self.post_process = post_process or suggested_post_process(dictionary)
         self.decoding = decoding or Decoding()

@@ -8,13 +8,12 @@ Legend: B utterances, K beam, V labels. Row b * K + k of a tensor is hypothesis 
 """
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, fields
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from auricle.decode.emissions import evaluating
 from auricle.decode.hypothesis import Hypothesis, PostProcess, units_to_words
 from auricle.dictionary import Dictionary
 from auricle.errors import UserError
@@ -107,7 +106,7 @@ def search(
         For each utterance up to `beam` hypotheses, the best first.
     """
     options = options or SearchOptions()
-    with _evaluating(model):
+    with evaluating(model):
         memory = model.encode(waveforms, lengths, corpus_key=corpus_key)
         return _Search(model, memory, options).run()
 
@@ -216,15 +215,3 @@ class _Search:
         self.tokens = torch.cat([self.tokens[rows], labels[:, None]], dim=1)
         self.scores = torch.cat([self.scores[rows], totals[:, None]], dim=1)
         return rows
-
-
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Dropout and gradients off; the model's mode comes back afterwards."""
-    training = model.training
-    model.eval()
-    try:
-        with torch.inference_mode():
-            yield
-    finally:
-        model.train(training)
