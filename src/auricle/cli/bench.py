@@ -11,7 +11,7 @@ import typer
 from auricle.cli.backend import BackendOption, PrecisionOption, open_model
 from auricle.cli.device import pick_device
 from auricle.cli.options import MODEL, DeviceOption
-from auricle.cli.output import check_writable
+from auricle.cli.output import check_writable_file
 from auricle.cli.progress import progress
 from auricle.errors import UserError
 
@@ -59,7 +59,7 @@ def command(
     from auricle.files import atomic_write_text
 
     if json_file is not None:
-        check_writable(json_file.parent)
+        check_writable_file(json_file)
     if threads is not None:
         torch.set_num_threads(threads)
     names = find_audio(paths) if paths else _bundled(seconds)

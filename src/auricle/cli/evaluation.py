@@ -33,7 +33,7 @@ from auricle.decode.report import (
     count_errors,
     write_evaluation,
 )
-from auricle.decode.saved import load_emissions, save_emissions
+from auricle.decode.saved import SavedEmissions, check_place, load_emissions, save_emissions
 from auricle.decode.seq2seq import SearchOptions
 from auricle.decode.transcribe import suggested_post_process
 from auricle.dictionary import WORD_END, Dictionary
@@ -97,12 +97,16 @@ def evaluate(options: Options) -> tuple[Summary, Path | None]:
         raise UserError("no data folder: auricle evaluate DATA --model MODEL --gen-subset SUBSET")
     if options.model is None and options.emissions is None:
         raise UserError("no model: pass a fine-tuned checkpoint with --model")
+    if options.emissions is not None and options.save_emissions is not None:
+        raise UserError("--emissions decodes what was saved before: leave --save-emissions out, or give --model")
     results = options.results_path
     if results is None and options.model is not None:
         results = _results_of_run(options.model, options.subset)
     for folder in (results, options.save_emissions and options.save_emissions.parent):
         if folder is not None:
             check_writable(folder)
+    if options.save_emissions is not None:
+        check_place(options.save_emissions)
     manifest = read_manifest(options.data / f"{options.subset}.tsv")
     label_file = options.data / f"{options.subset}.{options.labels}"
     labels = read_labels(label_file, manifest)
@@ -145,7 +149,7 @@ def _decode(options: Options, manifest: Manifest, labels: Sequence[str], label_f
     else:
         decoded = decode_heard(listener, decoder)
     wall_seconds = time.perf_counter() - started
-    _name(listener.set_aside)
+    name_set_aside(listener.set_aside)
     set_aside = [asdict(clip) for clip in listener.set_aside]
     return Outcome(decoded, set_aside, name, post_process, dictionary, str(options.model), wall_seconds)
 
@@ -168,7 +172,12 @@ def model_and_dictionary(options: Options) -> tuple[Recogniser, Dictionary]:
     return loaded.model, dictionary
 
 
-def _decode_saved(options: Options, manifest: Manifest, labels: Sequence[str], label_file: Path) -> Outcome:
+def open_emissions(options: Options, manifest: Manifest) -> SavedEmissions:
+    """Emissions that were kept of a subset.
+
+    Raises:
+        UserError: They are damaged, of other utterances or of another dictionary than the one given.
+    """
     assert options.emissions is not None
     saved = load_emissions(options.emissions)
     if saved.subset != options.subset:
@@ -180,6 +189,14 @@ def _decode_saved(options: Options, manifest: Manifest, labels: Sequence[str], l
                 f"{options.emissions}: utterance {clip.index} is {clip.path} there and not in "
                 f"{manifest.source}: save the emissions of this subset again"
             )
+    if options.dictionary is not None:
+        advice = "leave --dictionary out to go by that of the emissions"
+        Dictionary.load(options.dictionary).check_same(saved.dictionary, str(options.dictionary), advice)
+    return saved
+
+
+def _decode_saved(options: Options, manifest: Manifest, labels: Sequence[str], label_file: Path) -> Outcome:
+    saved = open_emissions(options, manifest)
     _check_symbols(labels, saved.dictionary, label_file)
     post_process = chosen_post_process(options.post_process, saved.dictionary)
     device = pick_device(options.device)
@@ -322,7 +339,7 @@ def chosen_post_process(name: str | None, dictionary: Dictionary) -> PostProcess
     return found
 
 
-def _name(set_aside: Sequence[SetAside]) -> None:
+def name_set_aside(set_aside: Sequence[SetAside]) -> None:
     """Names what was left out."""
     for clip in set_aside[:SHOWN]:
         logger.warning("set aside %s: %s", clip.name, clip.reason)

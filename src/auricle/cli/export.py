@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from auricle.cli.output import check_writable
+from auricle.cli.output import check_writable_file
 from auricle.errors import UserError
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def export_checkpoint(model: Path, out: Path, *, int8: bool) -> "Difference":
 
     if out.suffix != SUFFIX:
         raise UserError(f"{out}: name the file to write with the ending {SUFFIX}")
-    check_writable(out.parent)
+    check_writable_file(out)
     loaded = load(model)
     logger.info("exporting %s: this takes a minute for a large model", model)
     return export(loaded, out, _speech(encoder_config(loaded)), int8=int8)

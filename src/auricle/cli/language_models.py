@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from auricle.cli.output import check_writable
+from auricle.cli.output import check_writable_file
 from auricle.cli.progress import progress
 from auricle.decode.arpa import read_arpa, write_arpa
 from auricle.decode.estimate import EstimationOptions, estimate
@@ -83,7 +83,7 @@ def _check(request: Request) -> None:
         raise UserError("--binary needs KenLM's build_binary on the PATH; ARPA files are read as they are")
     for path in (request.output, request.lexicon, request.binary):
         if path is not None:
-            check_writable(path.parent)
+            check_writable_file(path)
 
 
 def _counts(text: str) -> tuple[int, ...]:

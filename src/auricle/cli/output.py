@@ -18,3 +18,14 @@ def check_writable(folder: Path) -> None:
         raise UserError(f"{folder}: cannot be made ({error.strerror}): choose another folder") from error
     if not os.access(folder, os.W_OK | os.X_OK):
         raise UserError(f"{folder}: not writable: choose another folder, or change its permissions")
+
+
+def check_writable_file(path: Path) -> None:
+    """Makes its folder where that is missing.
+
+    Raises:
+        UserError: It is a folder itself, or see `check_writable`.
+    """
+    if path.is_dir():
+        raise UserError(f"{path}: is a folder: give the name of a file to write")
+    check_writable(path.parent)

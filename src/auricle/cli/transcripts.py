@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from auricle.cli.output import check_writable
+from auricle.cli.output import check_writable, check_writable_file
 from auricle.errors import UserError
 
 if TYPE_CHECKING:
@@ -84,9 +84,10 @@ class Sink:
                 f"a {output_format} file is about one recording and there are {len(names)}: "
                 "give --output-dir FOLDER, for a file each"
             )
-        for folder in (output.parent if output else None, output_dir):
-            if folder is not None:
-                check_writable(folder)
+        if output is not None:
+            check_writable_file(output)
+        if output_dir is not None:
+            check_writable(output_dir)
         self._format, self._output, self._folder = output_format, output, output_dir
         self._files = iter(file_names(names, output_format)) if output_dir else None
         self._texts: list[str] = []

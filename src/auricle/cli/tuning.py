@@ -8,12 +8,18 @@ from pathlib import Path
 from auricle.cli.decoders import DecoderChoice, first_pass, make_decoder, open_scorer, with_weights
 from auricle.cli.decoding import Listener, decode_saved, keep_heard
 from auricle.cli.device import pick_device
-from auricle.cli.evaluation import Options, chosen_post_process, model_and_dictionary
+from auricle.cli.evaluation import (
+    Options,
+    chosen_post_process,
+    model_and_dictionary,
+    name_set_aside,
+    open_emissions,
+)
 from auricle.decode.beam import BeamSearch
 from auricle.decode.hypothesis import Hypothesis, PostProcess, units_to_words
 from auricle.decode.neural_lm import ranked, scores_of
 from auricle.decode.report import count_errors
-from auricle.decode.saved import SavedEmissions, load_emissions
+from auricle.decode.saved import SavedEmissions
 from auricle.decode.tuning import Round, Search, Weights, tune
 from auricle.errors import UserError
 from auricle.files import atomic_write_text
@@ -31,20 +37,19 @@ def hear(options: Options) -> tuple[SavedEmissions, list[str]]:
     manifest = read_manifest(options.data / f"{options.subset}.tsv")
     labels = read_labels(options.data / f"{options.subset}.{options.labels}", manifest)
     if options.emissions is not None:
-        saved = load_emissions(options.emissions)
-        if saved.subset != options.subset:
-            raise UserError(f"{options.emissions} holds emissions of {saved.subset}, not of {options.subset}")
+        saved = open_emissions(options, manifest)
     else:
         model, dictionary = model_and_dictionary(options)
         if not isinstance(model, Wav2Vec2CTC):
             raise UserError("this recogniser writes letters one by one: its search has no such weights")
         listener = Listener(model, manifest, options.max_tokens, options.batch_size, options.num_workers)
         saved = keep_heard(listener, dictionary, str(options.model), options.subset)
+        name_set_aside(listener.set_aside)
     by_index = {entry.line - 2: label for entry, label in zip(manifest.entries, labels, strict=True)}
-    missing = next((clip for clip in saved.clips if clip.index not in by_index), None)
-    if missing is not None:
-        raise UserError(f"{options.emissions}: utterance {missing.index} is not in {manifest.source}")
-    return saved, [by_index[clip.index] for clip in saved.clips]
+    references = [by_index[clip.index] for clip in saved.clips]
+    if not any(reference.strip() for reference in references):
+        raise UserError(f"{manifest.source}: nothing is said in it, by its labels: tune on another subset")
+    return saved, references
 
 
 def tune_weights(

@@ -1,6 +1,7 @@
 """Emissions kept on disk: to decode again, with other weights, without running the model again."""
 
 import json
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -65,12 +66,26 @@ class SavedEmissions:
             yield places, Emissions(rows, torch.tensor([lengths[place] for place in places]))
 
 
-def save_emissions(folder: str | os.PathLike[str], saved: SavedEmissions) -> None:
-    """Writes a folder, all of it or nothing.
+def check_place(folder: str | os.PathLike[str]) -> None:
+    """Make sure that a folder for emissions takes the place of nothing else: what is there is replaced.
 
     Raises:
-        UserError: The disk is full or not writable.
+        UserError: Something else is there.
     """
+    place = Path(folder)
+    if place.is_dir() and ((place / INDEX_FILE).is_file() or not any(place.iterdir())):
+        return
+    if place.exists():
+        raise UserError(f"{place} is there and holds no emissions: choose a new folder for them")
+
+
+def save_emissions(folder: str | os.PathLike[str], saved: SavedEmissions) -> None:
+    """Writes a folder, all of it or nothing; emissions that are there are replaced.
+
+    Raises:
+        UserError: Something else is there, or the disk is full or not writable.
+    """
+    check_place(folder)
     index = {
         "format_version": FORMAT,
         "model": saved.model,
@@ -96,7 +111,7 @@ def load_emissions(folder: str | os.PathLike[str]) -> SavedEmissions:
         index = json.loads((place / INDEX_FILE).read_text(encoding="utf-8"))
         if index["format_version"] > FORMAT:
             raise UserError(f"{place}: written by a newer version: upgrade, or save the emissions again")
-        return _read(index, read_tensors(place / TENSORS_FILE))
+        saved = _read(index, read_tensors(place / TENSORS_FILE))
     except FileNotFoundError:
         raise UserError(
             f"{place} holds no emissions: make them with auricle evaluate --save-emissions"
@@ -105,10 +120,16 @@ def load_emissions(folder: str | os.PathLike[str]) -> SavedEmissions:
         raise UserError(f"{place}: cannot be read ({error.strerror}): check the path") from None
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{place}: damaged ({error!r}): save the emissions again") from None
+    if problem := _problem(saved):
+        raise UserError(f"{place}: damaged ({problem}): save the emissions again")
+    return saved
 
 
 def _read(index: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> SavedEmissions:
-    dictionary = Dictionary(index["dictionary"])
+    try:
+        dictionary = Dictionary(index["dictionary"])
+    except UserError as error:
+        raise ValueError(str(error)) from None
     clips = tuple(Clip(int(one["index"]), str(one["path"]), float(one["seconds"])) for one in index["clips"])
     log_probs: Sequence[Tensor] = [tensors[str(clip.index)] for clip in clips]
     if any(rows.ndim != 2 or rows.shape[1] != len(dictionary) for rows in log_probs):
@@ -121,3 +142,17 @@ def _read(index: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> SavedEmiss
         tuple(log_probs),
         tuple(index["set_aside"]),
     )
+
+
+def _problem(saved: SavedEmissions) -> str | None:
+    """What is wrong with emissions of the right shape."""
+    if not saved.clips:
+        return "no utterance"
+    if len({clip.index for clip in saved.clips}) < len(saved.clips):
+        return "an utterance is there twice"
+    for clip, rows in zip(saved.clips, saved.log_probs, strict=True):
+        if not (math.isfinite(clip.seconds) and clip.seconds >= 0):
+            return f"utterance {clip.index} lasts {clip.seconds} s"
+        if not rows.is_floating_point() or not bool((rows < math.inf).all()):  # -inf may be
+            return f"utterance {clip.index} holds what is no log-probability"
+    return None
