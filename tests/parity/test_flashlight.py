@@ -9,7 +9,13 @@ from auricle.decode.beam import BeamSearch
 from auricle.decode.decoder import BeamOptions
 from auricle.decode.emissions import Emissions, emit, pad
 from auricle.decode.estimate import EstimationOptions, estimate
-from auricle.decode.lexicon import FlashlightDecoder, FlashlightSettings, is_kenlm_binary
+from auricle.decode.lexicon import (
+    FlashlightDecoder,
+    FlashlightSettings,
+    _begin_worker,
+    _decode_in_worker,
+    is_kenlm_binary,
+)
 from auricle.decode.trie import read_lexicon
 from auricle.dictionary import Dictionary, words_to_letters
 from auricle.errors import UserError
@@ -138,6 +144,26 @@ def test_a_damaged_language_model_is_one_line(files, tmp_path):
     lexicon = read_lexicon(files / "lexicon.txt", DICTIONARY)
     with pytest.raises(UserError, match=r"lm.arpa: KenLM cannot read it .*: try --engine own"):
         FlashlightDecoder(FlashlightSettings(DICTIONARY, BeamOptions(), lexicon, tmp_path / "lm.arpa"))
+
+
+def test_a_damaged_language_model_is_one_line_from_workers_too(files, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch, "set_num_threads", lambda count: None)
+    monkeypatch.setattr("auricle.decode.lexicon._of_this_worker", None)
+    (tmp_path / "lm.arpa").write_text("no model")
+    lexicon = read_lexicon(files / "lexicon.txt", DICTIONARY)
+    settings = FlashlightSettings(DICTIONARY, BeamOptions(), lexicon, tmp_path / "lm.arpa")
+    _begin_worker(settings)
+    with pytest.raises(UserError, match="KenLM cannot read it"):
+        _decode_in_worker(synthetic(1).log_probs[0].numpy())
+
+
+@pytest.mark.parametrize("with_lexicon", [True, False])
+def test_a_language_model_of_other_words_is_refused(files, with_lexicon):
+    lexicon = read_lexicon(files / "lexicon.txt", DICTIONARY) if with_lexicon else None
+    other = files / ("letters.arpa" if with_lexicon else "words.arpa")
+    other.with_name("lower.arpa").write_text(other.read_text().lower())
+    with pytest.raises(UserError, match="lower.arpa: the language model knows none of"):
+        FlashlightDecoder(FlashlightSettings(DICTIONARY, BeamOptions(), lexicon, files / "lower.arpa"))
 
 
 def test_kenlm_binaries_are_known_by_their_first_bytes(tmp_path):

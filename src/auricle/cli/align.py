@@ -144,6 +144,8 @@ def read_items(audio: str, text: Path) -> list[Item]:
         return [Item(audio, audio, lines, str(text))]
     manifest = read_manifest(audio)
     labels = read_labels(text, manifest)
+    if not manifest.entries:
+        raise UserError(f"{audio} lists no utterance: check what it was made from")
     return [
         Item(
             manifest.full_path(entry), entry.path, [letters_to_words(label) if spelled else label], str(text)

@@ -37,7 +37,9 @@ def command(
     threads: Annotated[
         int | None, typer.Option(min=1, help="Of the CPU.", show_default="as torch chooses")
     ] = None,
-    batch_seconds: Annotated[float, typer.Option(min=1.0, help="Audio in a batch, as in transcribe.")] = 30.0,
+    batch_seconds: Annotated[
+        float, typer.Option(min=1.0, max=86400.0, help="Audio in a batch, as in transcribe.")
+    ] = 30.0,
     device: DeviceOption = None,
     backend: BackendOption = None,
     precision: PrecisionOption = None,

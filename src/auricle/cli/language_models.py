@@ -36,12 +36,12 @@ class Request:
 
     texts: tuple[Path, ...] = ()
     output: Path | None = None
-    order: int = 3
-    prune: str = "0"
+    order: int | None = None
+    prune: str | None = None
     entropy_prune: float | None = None
     vocabulary: Path | None = None
     case: str = "keep"
-    estimator: str = "auto"
+    estimator: str | None = None
     model: Path | None = None
     lexicon: Path | None = None
     dictionary: Path | None = None
@@ -56,7 +56,7 @@ def make(request: Request) -> Iterator[str]:
         UserError: Something is missing or wrong.
     """
     _check(request)
-    options = EstimationOptions(request.order, _counts(request.prune), _vocabulary(request))
+    options = EstimationOptions(request.order or 3, _counts(request.prune or "0"), _vocabulary(request))
     model = _model(request, options)
     if request.entropy_prune is not None:
         model = prune(model, request.entropy_prune)
@@ -77,7 +77,13 @@ def _check(request: Request) -> None:
         raise UserError("nothing to write: give --output lm.arpa, --lexicon lexicon.txt, or both")
     if request.case not in CASES:
         raise UserError(f"--case {request.case}: choose one of {', '.join(CASES)}")
-    if request.estimator not in ESTIMATORS:
+    of_text = ("order", "prune", "vocabulary", "estimator")
+    given = [f"--{name}" for name in of_text if getattr(request, name) is not None]
+    if request.model is not None and given:
+        raise UserError(
+            f"{', '.join(given)}: for models estimated from text; of a --model, --entropy-prune leaves n-grams out"
+        )
+    if request.estimator not in (None, *ESTIMATORS):
         raise UserError(f"--estimator {request.estimator}: choose one of {', '.join(ESTIMATORS)}")
     if request.binary is not None and shutil.which("build_binary") is None:
         raise UserError("--binary needs KenLM's build_binary on the PATH; ARPA files are read as they are")
@@ -97,7 +103,10 @@ def _vocabulary(request: Request) -> frozenset[str] | None:
     if request.vocabulary is None:
         return None
     change = CASES[request.case]
-    return frozenset(change(word) for line in read_lines(request.vocabulary) for word in line.split()[:1])
+    words = frozenset(change(word) for line in read_lines(request.vocabulary) for word in line.split()[:1])
+    if not words:
+        raise UserError(f"{request.vocabulary}: no words: a vocabulary has one a line")
+    return words
 
 
 def sentences(paths: Sequence[Path], case: str = "keep") -> Iterator[list[str]]:
@@ -125,7 +134,7 @@ def _model(request: Request, options: EstimationOptions) -> NgramModel:
     if request.model is not None:
         with progress("n-grams read") as advance:
             return _recased(read_arpa(request.model, advance), request)
-    estimator = request.estimator
+    estimator = request.estimator or "auto"
     if estimator == "auto":
         estimator = "lmplz" if shutil.which("lmplz") else "own"
     if estimator == "own":
@@ -208,9 +217,9 @@ def _write_lexicon(request: Request, model: NgramModel) -> str:
     else:
         spelled = spell(words, dictionary)
     if not spelled.lines:
+        source = request.pronunciations or request.dictionary or "letters"
         raise UserError(
-            f"no word, such as {words[-1]!r}, can be written with {request.dictionary}: "
-            "set --case upper or lower"
+            f"no word, such as {words[-1]!r}, can be written with {source}: set --case upper or lower"
         )
     atomic_write_text(request.lexicon, "".join(f"{line}\n" for line in spelled.lines))
     said = f"{request.lexicon}: {len(spelled.lines):,} lines"

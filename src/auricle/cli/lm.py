@@ -19,10 +19,15 @@ Output = Annotated[
         "--output", "-o", help="The model, ARPA; gzipped if the name ends in .gz.", show_default=False
     ),
 ]
-Order = Annotated[int, typer.Option("--order", "-n", min=1, max=10, help="Longest n-grams.")]
+Order = Annotated[
+    int | None,
+    typer.Option("--order", "-n", min=1, max=10, help="Longest n-grams.", show_default="3"),
+]
 Prune = Annotated[
-    str,
-    typer.Option(help="For each order from 1, n-grams seen so often or less are left out: '0 0 1'."),
+    str | None,
+    typer.Option(
+        help="For each order from 1, n-grams seen so often or less are left out: '0 0 1'.", show_default="0"
+    ),
 ]
 EntropyPrune = Annotated[
     float | None,
@@ -39,9 +44,10 @@ Vocabulary = Annotated[
 ]
 Case = Annotated[str, typer.Option(help="keep, lower or upper: of all text and words.")]
 Estimator = Annotated[
-    str,
+    str | None,
     typer.Option(
-        help="own; lmplz, KenLM's, or mitlm, where they are installed; auto: lmplz where there is one."
+        help="own; lmplz, KenLM's, or mitlm, where they are installed; auto: lmplz where there is one.",
+        show_default="auto",
     ),
 ]
 Model = Annotated[
@@ -72,12 +78,12 @@ Binary = Annotated[
 def command(
     texts: Texts = None,
     output: Output = None,
-    order: Order = 3,
-    prune: Prune = "0",
+    order: Order = None,
+    prune: Prune = None,
     entropy_prune: EntropyPrune = None,
     vocabulary: Vocabulary = None,
     case: Case = "keep",
-    estimator: Estimator = "auto",
+    estimator: Estimator = None,
     model: Model = None,
     lexicon: LexiconOutput = None,
     dictionary: DictionaryFile = None,

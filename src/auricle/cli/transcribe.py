@@ -84,7 +84,9 @@ LiveOption = Annotated[
     ),
 ]
 RawRate = Annotated[int, typer.Option(min=1000, help="--live: Hz of raw 16-bit samples on standard input.")]
-StepSeconds = Annotated[float, typer.Option(min=0.05, help="--live: how often to look for something new.")]
+StepSeconds = Annotated[
+    float, typer.Option(min=0.05, max=60.0, help="--live: how often to look for something new.")
+]
 
 
 @dataclass(frozen=True, slots=True)

@@ -126,12 +126,11 @@ class Sink:
             self._texts.append(text)
 
     def close(self) -> None:
-        """Write what is still to be written."""
-        from auricle.decode.formats import header
+        """Write what is still to be written; a file is left as it was where no recording has a transcript."""
         from auricle.files import atomic_write_text
 
-        if self._output is not None:
-            atomic_write_text(self._output, "".join(self._texts) or header(self._format))
+        if self._output is not None and self._begun:
+            atomic_write_text(self._output, "".join(self._texts))
 
 
 def file_names(names: Sequence[str], output_format: str) -> list[Path]:

@@ -7,6 +7,7 @@ context, the frames of the overlap's halves are dropped, and what is left is dec
 Legend: T samples, L windows of levels.
 """
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -44,6 +45,10 @@ class CutOptions:
     eager: bool = False
 
     def __post_init__(self) -> None:
+        if not self.chunk_seconds < math.inf:
+            raise UserError(
+                f"pieces of {self.chunk_seconds:g} s: give a number, such as the length of the recording"
+            )
         if not 0 <= self.overlap_seconds <= self.chunk_seconds / 2:
             raise UserError(
                 f"pieces of {self.chunk_seconds:g} s cannot overlap by {self.overlap_seconds:g} s: "

@@ -22,7 +22,7 @@ from auricle.decode.hypothesis import Hypothesis, PostProcess
 from auricle.decode.traceback import Speller
 from auricle.decode.trie import Lexicon
 from auricle.decode.viterbi import BLANK
-from auricle.dictionary import Dictionary
+from auricle.dictionary import SPECIALS, Dictionary
 from auricle.errors import UserError
 
 FORGET_AT = 1_000_000
@@ -90,17 +90,22 @@ class FlashlightDecoder:
             self._pool.shutdown()
 
 
-_of_this_worker: "_FlashlightSearch | None" = None
+_of_this_worker: "_FlashlightSearch | UserError | None" = None
 
 
 def _begin_worker(settings: FlashlightSettings) -> None:
     global _of_this_worker
     torch.set_num_threads(1)
-    _of_this_worker = _FlashlightSearch(settings)
+    try:
+        _of_this_worker = _FlashlightSearch(settings)
+    except UserError as error:  # raised here, it would end the worker, and nobody would hear of it
+        _of_this_worker = error
 
 
 def _decode_in_worker(log_probs: npt.NDArray[np.float32]) -> list[Hypothesis]:
     assert _of_this_worker is not None
+    if isinstance(_of_this_worker, UserError):
+        raise _of_this_worker
     return _of_this_worker.decode(log_probs)
 
 
@@ -116,6 +121,8 @@ class _FlashlightSearch:
         for word in words:
             self._word_dictionary.add_entry(word)
         self._lm = self._language_model(settings.lm)
+        if settings.lm is not None:
+            self._check_vocabulary(settings, len(words))
         self._trie: Any = None
         silent = silence(dictionary)
         if lexicon is None:
@@ -161,6 +168,19 @@ class _FlashlightSearch:
         except (RuntimeError, OSError) as error:
             reason = " ".join(str(error).split())[:200]
             raise UserError(f"{path}: KenLM cannot read it ({reason}): try --engine own") from None
+
+    def _check_vocabulary(self, settings: FlashlightSettings, count: int) -> None:
+        """As `ngram_file.check_vocabulary`: flashlight does not tell which words the model knows."""
+        start = self._lm.start(False)
+        unknown = count - 1 if settings.lexicon else settings.dictionary.unk_index
+        words = range(count - 1) if settings.lexicon else range(len(SPECIALS), count)
+        scores = {self._lm.score(start, word)[1] for word in (*words, unknown)}
+        if len(scores) == 1:
+            source = settings.lexicon.source if settings.lexicon else "the recogniser's units"
+            raise UserError(
+                f"{settings.lm}: the language model knows none of {source}: it is of another vocabulary, or upper "
+                "case where this is lower; make the two from the same words"
+            )
 
     def _make_trie(self, lexicon: Lexicon, num_units: int, silent: int) -> Any:
         trie = self._library.Trie(num_units, silent)

@@ -4,6 +4,7 @@ They are read and cut as they come; pieces of several go through the model toget
 """
 
 import logging
+import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -42,6 +43,8 @@ class HearOptions:
     segments: Sequence[Segment] | None = None
 
     def __post_init__(self) -> None:
+        if not 0 < self.batch_seconds < math.inf:
+            raise UserError(f"batches of {self.batch_seconds:g} s: give a number of seconds")
         if self.segments is not None:
             check_segments(self.segments)
 
