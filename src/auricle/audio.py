@@ -37,6 +37,15 @@ _LONGEST_HEADER = 1 << 40
 """Above this a header does not know its length (libsndfile then gives 2**63 - 1)."""
 
 
+_CUT_OFF = re.compile(
+    r"^ *(data|riff|SSND|Data Size) *: (?P<told>\d+) \(should be (?P<there>\d+)\)", re.MULTILINE
+)
+"""What libsndfile says of WAV, W64, AIFF and AU."""
+
+_OPEN_END = (1 << 31) - (1 << 16)
+"""From here on the length in a WAV's header is that of a program which wrote to a pipe and knew of no end."""
+
+
 class AudioError(UserError):
     """One file that gives no usable samples: the text names it and says why."""
 
@@ -286,6 +295,10 @@ def _check_whole(count: int, sound: Sound, name: str) -> None:
     # 1 %: the header of an MP3 without a Xing frame is an estimate. Media looks at its track itself.
     if count < 0.99 * sound.frames and not isinstance(sound, media.Media):
         raise AudioError(f"{name}: truncated, {count} of {sound.frames} samples are there")
+    # Of some formats libsndfile counts what is there, whatever the header says, and mentions it only.
+    told = _CUT_OFF.search(sound.extra_info) if isinstance(sound, soundfile.SoundFile) else None
+    if told and int(told["there"]) < 0.99 * int(told["told"]) and int(told["told"]) < _OPEN_END:
+        raise AudioError(f"{name}: truncated, {told['there']} of {told['told']} bytes are there")
 
 
 def _check_length(sound: Sound, name: str) -> None:

@@ -79,7 +79,7 @@ def test_an_index_that_was_edited_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="an utterance is there twice"):
         load_emissions(tmp_path / "kept")
     index.write_text(text.replace('"|"', '"A"'))
-    with pytest.raises(UserError, match="kept: damaged .*symbol 'A' is in the dictionary twice"):
+    with pytest.raises(UserError, match=r"kept: damaged .*symbol 'A' is in the dictionary twice"):
         load_emissions(tmp_path / "kept")
 
 

@@ -1,4 +1,4 @@
-"""Outputs of which only the end of the work told that they cannot be, and options that did nothing or harm."""
+"""Outputs of which only the end of the work told that they cannot be, and options without sense."""
 
 from pathlib import Path
 
@@ -73,7 +73,7 @@ def test_pronunciations_of_no_word_are_named(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("a b\n")
     (tmp_path / "sounds").write_text("c K\n")
     files = {"lexicon": tmp_path / "lexicon", "pronunciations": tmp_path / "sounds"}
-    with pytest.raises(UserError, match="can be written with .*sounds"):
+    with pytest.raises(UserError, match=r"can be written with .*sounds"):
         list(make(Request(texts=(tmp_path / "text",), **files)))
 
 

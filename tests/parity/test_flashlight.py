@@ -162,7 +162,7 @@ def test_a_language_model_of_other_words_is_refused(files, with_lexicon):
     lexicon = read_lexicon(files / "lexicon.txt", DICTIONARY) if with_lexicon else None
     other = files / ("letters.arpa" if with_lexicon else "words.arpa")
     other.with_name("lower.arpa").write_text(other.read_text().lower())
-    with pytest.raises(UserError, match="lower.arpa: the language model knows none of"):
+    with pytest.raises(UserError, match=r"lower\.arpa: the language model knows none of"):
         FlashlightDecoder(FlashlightSettings(DICTIONARY, BeamOptions(), lexicon, files / "lower.arpa"))
 
 

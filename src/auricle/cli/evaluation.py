@@ -98,7 +98,7 @@ def evaluate(options: Options) -> tuple[Summary, Path | None]:
     if options.model is None and options.emissions is None:
         raise UserError("no model: pass a fine-tuned checkpoint with --model")
     if options.emissions is not None and options.save_emissions is not None:
-        raise UserError("--emissions decodes what was saved before: leave --save-emissions out, or give --model")
+        raise UserError("--emissions decodes what was saved before, with nothing to save: leave one out")
     results = options.results_path
     if results is None and options.model is not None:
         results = _results_of_run(options.model, options.subset)

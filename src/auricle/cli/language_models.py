@@ -81,7 +81,7 @@ def _check(request: Request) -> None:
     given = [f"--{name}" for name in of_text if getattr(request, name) is not None]
     if request.model is not None and given:
         raise UserError(
-            f"{', '.join(given)}: for models estimated from text; of a --model, --entropy-prune leaves n-grams out"
+            f"{', '.join(given)}: for models estimated from text; --entropy-prune makes a --model smaller"
         )
     if request.estimator not in (None, *ESTIMATORS):
         raise UserError(f"--estimator {request.estimator}: choose one of {', '.join(ESTIMATORS)}")

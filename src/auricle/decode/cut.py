@@ -217,10 +217,18 @@ class Cutter:
 
 
 def cut(blocks: Iterable[Tensor], options: CutOptions, sample_rate: int, hop: int) -> Iterator[Piece]:
-    """The pieces of a recording that comes in blocks [T]; see `Cutter`."""
+    """The pieces of a recording that comes in blocks [T]; see `Cutter`.
+
+    Raises:
+        UserError: The recording breaks off, once all pieces are there of what came before.
+    """
     cutter = Cutter(options, sample_rate, hop)
-    for block in blocks:
-        yield from cutter.feed(block)
+    try:
+        for block in blocks:
+            yield from cutter.feed(block)
+    except UserError:
+        yield from cutter.finish()
+        raise
     yield from cutter.finish()
 
 

@@ -178,8 +178,8 @@ class _FlashlightSearch:
         if len(scores) == 1:
             source = settings.lexicon.source if settings.lexicon else "the recogniser's units"
             raise UserError(
-                f"{settings.lm}: the language model knows none of {source}: it is of another vocabulary, or upper "
-                "case where this is lower; make the two from the same words"
+                f"{settings.lm}: the language model knows none of {source}: it is of another vocabulary, or "
+                "upper case where this is lower; make the two from the same words"
             )
 
     def _make_trie(self, lexicon: Lexicon, num_units: int, silent: int) -> Any:
