@@ -367,6 +367,8 @@ def _reason(source: Source, error: Exception) -> str:
         return "no such file"
     if os.path.isdir(path):
         return "is a folder"
+    if not os.access(path, os.R_OK):
+        return "may not be read: change its permissions"
     return "empty file" if os.path.getsize(path) == 0 else reason
 
 

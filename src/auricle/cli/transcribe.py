@@ -1,6 +1,7 @@
 """``auricle transcribe``: audio in, text out."""
 
 import io
+import logging
 import os
 import shutil
 import sys
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from auricle.decode.formats import FormatOptions
     from auricle.decode.listen import Decoding
     from auricle.decode.transcribe import TranscribeOptions
+
+logger = logging.getLogger(__name__)
 
 # fmt: off
 EXTENSIONS = frozenset([
@@ -224,18 +227,28 @@ def find_audio(paths: Sequence[str]) -> list[str]:
     """The files that `paths` stand for; those of a folder in the order of their names.
 
     Raises:
-        UserError: A folder holds no audio.
+        UserError: A folder holds no audio, or may not be read; one below it is named and left out.
     """
     names: list[str] = []
     for path in paths:
         if not os.path.isdir(path):
             names.append(path)
             continue
-        inside = [str(file) for file in sorted(Path(path).rglob("*")) if _is_audio(file)]
+        inside = [str(file) for file in sorted(_files_below(path)) if _is_audio(file)]
         if not inside:
             raise UserError(f"{path}: no audio found in this folder ({' '.join(sorted(EXTENSIONS))})")
         names += inside
     return names
+
+
+def _files_below(folder: str) -> Iterator[Path]:
+    def complain(error: OSError) -> None:
+        if error.filename == folder:
+            raise UserError(f"{folder}: may not be read ({error.strerror}): change its permissions")
+        logger.warning("%s: may not be read (%s), and is left out", error.filename, error.strerror)
+
+    for parent, _, names in os.walk(folder, onerror=complain):
+        yield from (Path(parent, name) for name in names)
 
 
 def _is_audio(file: Path) -> bool:
