@@ -17,6 +17,17 @@ from auricle.errors import UserError
 
 _PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
 _SAMPLES = {(_PCM, 16): "<i2", (_PCM, 32): "<i4", (_FLOAT, 32): "<f4"}
+_PACKED = {
+    b"fLaC": "FLAC",
+    b"OggS": "Ogg",
+    b"ID3": "MP3",
+    b"FORM": "AIFF",
+    b".snd": "AU",
+    b"RF64": "RF64",
+    b"riff": "W64",
+    b"\x1aE\xdf\xa3": "Matroska or WebM",
+}
+"""First bytes of files that would pass for raw samples, as noise in which nobody speaks."""
 _LONGEST_CHUNK = 1 << 20
 """Of a WAV before its samples: more is no WAV."""
 
@@ -50,6 +61,10 @@ def blocks(
     """
     head = stream.read(4)
     form = _Form("<i2", 1, raw_rate)
+    if (
+        packed := next((name for magic, name in _PACKED.items() if head.startswith(magic)), None)
+    ) is not None:
+        raise UserError(f"standard input: is {packed}: send WAV or raw 16-bit samples (ffmpeg -i - -f wav -)")
     if head == b"RIFF":
         form, head = _wav_form(stream), b""
     width = np.dtype(form.dtype).itemsize * form.channels

@@ -1,10 +1,12 @@
 """Outputs of which only the end of the work told that they cannot be, and options without sense."""
 
+import io
 from pathlib import Path
 
 import pytest
 import torch
 
+from auricle import pipe
 from auricle.cli.align import read_items
 from auricle.cli.language_models import Request, make
 from auricle.cli.main import main
@@ -44,6 +46,22 @@ def test_what_was_written_before_is_not_emptied_by_a_recording_that_cannot_be_re
     sink.write("a.wav", Transcript("", []), FORMAT)
     sink.close()
     assert (tmp_path / "out.txt").read_text() == "\n"
+
+
+def test_two_recordings_of_one_name_are_not_mixed_in_a_ctm(tmp_path: Path) -> None:
+    names = ["one/x.wav", "two/x.flac", "two/y.wav"]
+    with pytest.raises(UserError, match="x is the name of more than one of the recordings in a ctm"):
+        Sink(names, "ctm")
+    Sink(names[1:], "ctm")
+    Sink(names, "ctm", output_dir=tmp_path)
+    Sink(names, "tsv")
+
+
+@pytest.mark.parametrize("head", [b"fLaC", b"OggS", b"ID3\x04", b"FORM", b"\x1aE\xdf\xa3"])
+def test_packed_sound_in_a_pipe_is_not_taken_for_noise(head: bytes) -> None:
+    with pytest.raises(UserError, match=r"standard input: is .*: send WAV or raw"):
+        list(pipe.blocks(io.BytesIO(head + bytes(1000)), 16000, 0.5))
+    assert sum(map(len, pipe.blocks(io.BytesIO(b"\x01\x00" * 500), 16000, 0.5))) == 500
 
 
 @pytest.mark.parametrize("seconds", [float("inf"), float("nan"), 0.0])

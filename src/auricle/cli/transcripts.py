@@ -84,6 +84,8 @@ class Sink:
                 f"a {output_format} file is about one recording and there are {len(names)}: "
                 "give --output-dir FOLDER, for a file each"
             )
+        if output_format == "ctm" and output_dir is None:
+            _check_told_apart(names)
         if output is not None:
             check_writable_file(output)
         if output_dir is not None:
@@ -131,6 +133,18 @@ class Sink:
 
         if self._output is not None and self._begun:
             atomic_write_text(self._output, "".join(self._texts))
+
+
+def _check_told_apart(names: Sequence[str]) -> None:
+    """A ctm names recordings without their folders and endings."""
+    from auricle.decode.formats import recording_name
+
+    twice = next((name for name, count in Counter(map(recording_name, names)).items() if count > 1), None)
+    if twice is not None:
+        raise UserError(
+            f"{twice} is the name of more than one of the recordings in a ctm: give --output-dir FOLDER, for "
+            "a file each"
+        )
 
 
 def file_names(names: Sequence[str], output_format: str) -> list[Path]:

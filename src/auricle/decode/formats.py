@@ -118,13 +118,17 @@ def _clock(seconds: float, point: str) -> str:
 
 def _ctm(name: str, transcript: Transcript) -> Iterator[str]:
     """NIST's: file, channel, start, duration, word, confidence; fields cannot hold spaces."""
-    stem = name.rpartition("/")[2].rpartition(".")[0] or name
-    recording = "_".join(stem.split()) or "_"
-    if recording.startswith(";;"):  # would be a comment
-        recording = f"_{recording}"
+    recording = recording_name(name)
     for word in transcript.words:
         start, duration = word.start_seconds, word.end_seconds - word.start_seconds
         yield f"{recording} 1 {start:.3f} {duration:.3f} {'_'.join(word.text.split())} {word.score:.4f}"
+
+
+def recording_name(name: str) -> str:
+    """What a ctm calls a recording."""
+    stem = name.rpartition("/")[2].rpartition(".")[0] or name
+    recording = "_".join(stem.split()) or "_"
+    return f"_{recording}" if recording.startswith(";;") else recording  # would be a comment
 
 
 def _tsv(name: str, transcript: Transcript) -> Iterator[str]:
