@@ -1,8 +1,8 @@
 """Transcribes speech while it is said: partial results at every step, final ones at pauses.
 
 What is final is what the same piece of a recording gives; what is partial is heard without what comes after
-it, and may change. A word appears a step after it was said, and is final a pause and a step after, plus the
-time that the model takes.
+it, and may change. A word appears at the first step at which the model writes it, and is final at the first
+step after a pause, plus the time that the model takes (docs/long-recordings.md has what that comes to).
 """
 
 from dataclasses import dataclass
