@@ -1,5 +1,7 @@
 """Our beam search against flashlight's: the same words and scores, with wide beams."""
 
+import random
+
 import pytest
 import torch
 
@@ -90,6 +92,47 @@ def test_with_a_lexicon(files, values):
 
 def test_what_a_model_hears(files, tmp_path):
     compare(of_a_model(8, tmp_path), *both(files, BeamOptions(**WIDE)))
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_any_options(tmp_path, seed):
+    """Models of any order, pruned or not, that know all words or half; weights and limits of all sizes."""
+    rng = random.Random(seed)
+    words = made_up_words(rng.randint(8, 60), "ETAON"[: rng.randint(2, 5)], seed=seed)
+    text = made_up_text(words[: round(len(words) * rng.choice([1.0, 0.5]))], 200, seed=seed)
+    prune = rng.choice([(0,), (0, 0, 1)])
+    write_arpa(estimate(text, EstimationOptions(rng.randint(2, 5), prune)), tmp_path / "words.arpa")
+    write_lexicon(tmp_path / "lexicon.txt", words)
+    options = BeamOptions(
+        beam=rng.choice([5, 20, 100]),
+        beam_threshold=rng.choice([5.0, 20.0, 100.0]),
+        beam_size_token=rng.choice([None, 2, 4]),
+        lm_weight=rng.choice([0.5, 2.0, 4.0]),
+        word_score=rng.choice([-2.0, 0.0, 1.5]),
+        sil_weight=rng.choice([-0.3, 0.0, 0.4]),
+        nbest=rng.choice([1, 5]),
+    )
+    texts = [" ".join(sentence) for sentence in made_up_text(words, 4, seed=seed + 1)]
+    compare(
+        noisy_emissions(texts, DICTIONARY, seed=seed, noise=rng.choice([0.8, 2.5])), *both(tmp_path, options)
+    )
+
+
+@pytest.mark.parametrize("nbest", [1, 8])
+def test_pieces_of_words(tmp_path, nbest):
+    """Without `|` among the units, without a lexicon, words beginning with a mark."""
+    dictionary = Dictionary(["\u2581a", "b", "\u2581b", "ab", "\u2581ab", "c"])
+    rng = random.Random(0)
+    text = [[rng.choice(dictionary.symbols[4:]) for _ in range(rng.randint(1, 9))] for _ in range(200)]
+    write_arpa(estimate(text, EstimationOptions(3)), tmp_path / "lm.arpa")
+    torch.manual_seed(0)
+    log_probs = (2 * torch.randn(4, 25, len(dictionary))).log_softmax(-1)
+    emissions = Emissions(log_probs, torch.tensor([25, 20, 7, 1]))
+    options = BeamOptions(beam=100, beam_size_token=5, lm_weight=1.5, nbest=nbest)
+    lm = read_arpa(tmp_path / "lm.arpa")
+    own = BeamSearch(dictionary, options, lm=lm, post_process="sentencepiece")
+    settings = FlashlightSettings(dictionary, options, None, tmp_path / "lm.arpa", "sentencepiece")
+    compare(emissions, own, FlashlightDecoder(settings))
 
 
 @pytest.mark.slow

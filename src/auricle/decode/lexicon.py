@@ -166,7 +166,7 @@ class _FlashlightSearch:
         try:
             return KenLM(str(path), self._word_dictionary)
         except (RuntimeError, OSError) as error:
-            reason = " ".join(str(error).split())[:200]
+            reason = _reason(error)
             raise UserError(f"{path}: KenLM cannot read it ({reason}): try --engine own") from None
 
     def _check_vocabulary(self, settings: FlashlightSettings, count: int) -> None:
@@ -221,6 +221,11 @@ def _flashlight() -> tuple[Any, Any]:
     return decoder, dictionary
 
 
+def _reason(error: Exception) -> str:
+    """What KenLM says, without the place in its sources that it says first."""
+    return " ".join(str(error).split()).rpartition(" threw ")[2][:200]
+
+
 def is_kenlm_binary(path: str | os.PathLike[str]) -> bool:
     """Whether a file is a model that KenLM's build_binary wrote."""
     try:
@@ -258,7 +263,7 @@ class KenLMModel:
         try:
             self._model = kenlm.Model(str(self.path), config)
         except (OSError, RuntimeError) as error:
-            reason = " ".join(str(error).split())[:200]
+            reason = _reason(error)
             raise UserError(f"{self.path}: KenLM cannot read it ({reason}): make it again") from None
         begin = kenlm.State()
         self._model.BeginSentenceWrite(begin)

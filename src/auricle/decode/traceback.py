@@ -132,6 +132,7 @@ def _runs_of_words(runs: Sequence[Run], places: Sequence[int], silence: int) -> 
     start = 0
     for place in places:
         own = [run for run in runs if start <= run[1] <= place]
-        parts.append([run for run in own if run[0] != silence] or own)
+        # flashlight lets a unit that lasts two frames be the last of one word and all of the next
+        parts.append([run for run in own if run[0] != silence] or own or [(silence, place, place + 1)])
         start = place + 1
     return parts
