@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import random
 from collections.abc import Iterator
 
 import pytest
@@ -117,6 +118,29 @@ def test_equals_trying_every_path(lm, spellings, values, seed):
         assert hypothesis.score == pytest.approx(score, abs=1e-5)
         assert hypothesis.score == pytest.approx(expected[hypothesis.words], abs=1e-5)
         assert hypothesis.lm_score == pytest.approx(lm.sentence(hypothesis.words), abs=1e-5)
+
+
+@pytest.mark.parametrize("seed", range(15))
+def test_equals_trying_every_path_in_any_lexicon(lm, seed):
+    rng = random.Random(seed)
+    words = rng.sample(["a", "b", "c", "ab", "ba", "aa", "cab", "abc", "bb"], rng.randint(1, 5))
+    end = rng.choice(["", "|"])
+    lexicon = lexicon_of({word: [word + end, rng.choice(["a", "bb", "cab"]) + end] for word in words})
+    values = {
+        "lm_weight": rng.choice([0.0, 0.7, 2.0]),
+        "word_score": rng.choice([-1.0, 0.0, 1.0]),
+        "sil_weight": rng.choice([-0.5, 0.0, 0.5]),
+        # with `|` at the ends, the last unit of an unknown word may not last, as in flashlight
+        "unk_weight": -math.inf if end else rng.choice([-math.inf, -1.0]),
+    }
+    emissions = random_emissions(seed + 100, frames=rng.randint(1, LONGEST))
+    expected = every_path(emissions, BeamOptions(**values), lm, lexicon)
+    options = BeamOptions(**WIDE, nbest=20, **values)
+    (found,) = BeamSearch(LETTERS, options, lexicon=lexicon, lm=lm).decode(emissions)
+    ranked = sorted(expected.values(), reverse=True)
+    assert len(found) == min(20, len(expected))
+    assert [one.score for one in found] == pytest.approx(ranked[:20], abs=1e-5)
+    assert all(one.score == pytest.approx(expected[one.words], abs=1e-5) for one in found)
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
