@@ -1,5 +1,6 @@
 """What ``auricle evaluate`` left in a folder: the error rates and the utterances behind them."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,6 +50,8 @@ class Evaluation:
         decoder: how it was decoded, in words.
         utterances: in file order.
         notices: what could not be read, one sentence each.
+        confusions: word said, word understood ("" for none), how often; the most frequent first.
+        speakers: name, word error rate (percent), words said.
     """
 
     name: str
@@ -56,6 +59,8 @@ class Evaluation:
     decoder: str
     utterances: tuple[Utterance, ...]
     notices: tuple[str, ...]
+    confusions: tuple[tuple[str, str, int], ...] = ()
+    speakers: tuple[tuple[str, float, int], ...] = ()
 
     def worst(self, count: int) -> list[Utterance]:
         """The utterances with the most word errors, the most first; those without any are left out."""
@@ -100,7 +105,29 @@ def read_evaluation(folder: Path) -> Evaluation:
         decoder if isinstance(decoder, str) else "",
         tuple(utterances),
         tuple(notices),
+        _confusions(summary.get("confusions")),
+        _speakers(summary.get("speakers")),
     )
+
+
+def _confusions(value: object) -> tuple[tuple[str, str, int], ...]:
+    """Those of a summary; what has another form is left out."""
+    found = []
+    for one in value if isinstance(value, list) else []:
+        match one:
+            case [str(said), str(heard), int(count)]:
+                found.append((said, heard, count))
+    return tuple(found)
+
+
+def _speakers(value: object) -> tuple[tuple[str, float, int], ...]:
+    """The same of speakers."""
+    found = []
+    for name, one in value.items() if isinstance(value, dict) else ():
+        match one:
+            case {"wer": int() | float() as wer, "num_words": int(words)} if math.isfinite(wer):
+                found.append((str(name), float(wer), words))
+    return tuple(found)
 
 
 def _read_utterances(path: Path) -> tuple[list[Utterance], list[str]]:

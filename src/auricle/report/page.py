@@ -1,6 +1,6 @@
 """The page itself: what stands where, and the file it becomes."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from auricle.files import atomic_write_text
 from auricle.report.curves import curves, key_figures
 from auricle.report.evaluation import Evaluation, find_evaluations, is_evaluation, read_evaluation
 from auricle.report.html import NOTHING, Html, document, element, join, table
-from auricle.report.results import AudioBudget, legend, results_table, worst_utterances
+from auricle.report.results import AudioBudget, errors, legend, results_table, worst_utterances
 from auricle.report.run import Run, is_run, read_run
 
 PAGE = "report.html"
@@ -71,6 +71,7 @@ def render(
         ("Summary", _summary(runs)),
         ("Results", results_table(evaluations, with_run=len(runs) > 1) if evaluations else Html("")),
         ("Curves", curves(runs)),
+        ("Errors", _each(evaluations, errors)),
         ("Worst utterances", _worst(evaluations, worst)),
         ("Recipe" if len(runs) == 1 else "Recipes", _recipes(runs)),
     ]
@@ -122,11 +123,16 @@ def _summary(runs: Sequence[Run]) -> Html:
 
 
 def _worst(evaluations: Sequence[tuple[str, Evaluation]], count: int) -> Html:
-    """The first evaluation open, the others folded."""
     budget = AudioBudget()
+    content = _each(evaluations, lambda evaluation: worst_utterances(evaluation, count, budget))
+    return join(legend(), content) if content and count else Html("")
+
+
+def _each(evaluations: Sequence[tuple[str, Evaluation]], draw: Callable[[Evaluation], Html]) -> Html:
+    """What is drawn of each; the first evaluation open, the others folded."""
     parts = []
     for index, (run, evaluation) in enumerate(evaluations):
-        content = worst_utterances(evaluation, count, budget)
+        content = draw(evaluation)
         if not content:
             continue
         if len(evaluations) == 1:
@@ -134,7 +140,7 @@ def _worst(evaluations: Sequence[tuple[str, Evaluation]], count: int) -> Html:
         else:
             name = f"{run} · {evaluation.name}" if run else evaluation.name
             parts.append(element("details", element("summary", name), content, open=index == 0))
-    return join(legend(), *parts) if parts and count else Html("")
+    return join(*parts)
 
 
 def _recipes(runs: Sequence[Run]) -> Html:

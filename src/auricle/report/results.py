@@ -11,6 +11,7 @@ from auricle.report.sound import MAX_SECONDS, Clip, make_clip
 
 MAX_AUDIO_BYTES = 8_000_000
 _MAX_WORDS = 300
+_MAX_SPEAKERS = 20
 
 # Kinds of `AlignedWord`: the word for each, and its mark besides a colour.
 _MARKS = {
@@ -59,6 +60,23 @@ def _row(evaluation: Evaluation) -> list[str]:
     length = duration(audio) if audio is not None else NOTHING
     speed = f"{audio / wall:.3g}× real time" if audio is not None and wall else NOTHING
     return [evaluation.name, *rates, *counts, length, speed, evaluation.decoder or NOTHING]
+
+
+def errors(evaluation: Evaluation) -> Html:
+    """What kinds of errors there are, which words are taken for which, and who is understood worst."""
+    kinds = [(kind, evaluation.numbers.get(kind)) for kind in ("substitutions", "deletions", "insertions")]
+    told = [(kind if n != 1 else kind[:-1], int(n)) for kind, n in kinds if n is not None]
+    counts = ", ".join(f"{count:,} {kind}" for kind, count in told)
+    parts = [element("p", f"{counts}.")] if counts else []
+    if evaluation.confusions:
+        rows = [[said or NOTHING, heard or NOTHING, f"{n:,}"] for said, heard, n in evaluation.confusions]
+        parts.append(table(["Said", "Understood", "Times"], rows))
+    if evaluation.speakers:
+        worst = sorted(evaluation.speakers, key=lambda one: (-one[1], one[0]))[:_MAX_SPEAKERS]
+        title = "Speaker" if len(worst) == len(evaluation.speakers) else f"Speaker, the worst {len(worst)}"
+        rows = [[name, f"{wer:.2f}", f"{words:,}"] for name, wer, words in worst]
+        parts.append(table([title, "WER %", "Words"], rows))
+    return join(*parts)
 
 
 def legend() -> Html:

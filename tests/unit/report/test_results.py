@@ -2,7 +2,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from auricle.report.evaluation import Evaluation, read_evaluation
-from auricle.report.results import AudioBudget, legend, results_table, worst_utterances
+from auricle.report.results import AudioBudget, errors, legend, results_table, worst_utterances
 
 from .conftest import utterance
 
@@ -102,3 +102,31 @@ def test_a_rate_has_its_interval_where_there_is_one():
         results_table([("", evaluation(wer_low=16.42, wer_high=28.99))], with_run=False)
     )
     assert "21.74</" in str(results_table([("", evaluation())], with_run=False))
+
+
+def test_errors_are_told_by_kind_by_word_and_by_speaker(
+    tmp_path: Path, make_evaluation: MakeEvaluation
+) -> None:
+    one = evaluation(
+        make_evaluation,
+        tmp_path,
+        substitutions=3,
+        deletions=2,
+        insertions=1,
+        confusions=[["FIVE", "NINE", 3], ["A", "", 2], ["", "<b>", 1], "damaged", ["A", 1, 2]],
+        speakers={"mary": {"wer": 10.0, "num_words": 40}, "john": {"wer": 30.0, "num_words": 20}, "x": None},
+    )
+    html = errors(one)
+    assert "3 substitutions, 2 deletions, 1 insertion." in html
+    assert html.index("FIVE") < html.index("NINE") and "&lt;b&gt;" in html and html.count(">–</td>") == 2
+    assert html.index("john") < html.index("mary") and ">30.00</td>" in html and ">x</td>" not in html
+
+
+def test_only_so_many_speakers_are_shown(tmp_path: Path, make_evaluation: MakeEvaluation) -> None:
+    speakers = {f"s{n:02}": {"wer": float(n), "num_words": 9} for n in range(30)}
+    html = errors(evaluation(make_evaluation, tmp_path, speakers=speakers))
+    assert "Speaker, the worst 20" in html and "s29" in html and "s09" not in html
+
+
+def test_summaries_of_older_versions_tell_no_errors(tmp_path: Path, make_evaluation: MakeEvaluation) -> None:
+    assert errors(evaluation(make_evaluation, tmp_path, confusions=3, speakers=[1])) == ""
