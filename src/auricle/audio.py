@@ -5,6 +5,7 @@ The only importer of soundfile and soxr; `media` stands in for libsndfile on wha
 
 import io
 import logging
+import math
 import os
 import re
 import sys
@@ -36,6 +37,9 @@ _SLICE = re.compile(r"(?P<archive>.+):(?P<offset>[0-9]{1,18}):(?P<length>[0-9]{1
 _LONGEST_HEADER = 1 << 40
 """Above this a header does not know its length (libsndfile then gives 2**63 - 1)."""
 
+
+_LOUDEST = 1e12
+"""Whole numbers of 32 bits taken for floats are below; what a model makes of more is no number."""
 
 _CUT_OFF = re.compile(
     r"^ *(data|riff|SSND|Data Size) *: (?P<told>\d+) \(should be (?P<there>\d+)\)", re.MULTILINE
@@ -276,8 +280,11 @@ def _readable(source: Source) -> str | bytes | BinaryIO:
 def _mono(samples: NDArray[np.float32], name: str) -> NDArray[np.float32]:
     """[T, channels] -> [T]."""
     mono: NDArray[np.float32] = samples.mean(axis=1) if samples.shape[1] > 1 else samples[:, 0]
-    if not np.isfinite(mono).all():
+    peak = float(np.abs(mono).max(initial=0.0))  # NaN where there is any
+    if not math.isfinite(peak):
         raise AudioError(f"{name}: holds samples that are not finite (NaN or infinity)")
+    if peak > _LOUDEST:
+        raise AudioError(f"{name}: holds a sample of {peak:.0e}, where 1 is full scale: encode it again")
     return mono
 
 

@@ -159,6 +159,6 @@ def _check_finite(emissions: Emissions) -> None:
     if broken.any():
         raise UserError(
             f"the model gives values that are not numbers on {int(broken.any(dim=1).sum())} of "
-            f"{len(valid)} utterances: its weights are damaged or its training diverged (take an earlier "
-            "checkpoint), or the sound is far beyond full scale"
+            f"{len(valid)} utterances: its weights are damaged or its training diverged; "
+            "take an earlier checkpoint"
         )
