@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from auricle.cli.decoders import make_choice, make_decoder
+from auricle.cli.evaluation import chosen_post_process
 from auricle.cli.main import main
 from auricle.dictionary import Dictionary
 from auricle.errors import UserError
@@ -46,6 +47,22 @@ def test_alternatives_that_the_best_path_lacks_are_named(caplog: pytest.LogCaptu
         assert not caplog.text
         make_decoder(make_choice(nbest=2), Dictionary("AB"), "letter")
     assert "viterbi finds one hypothesis: --nbest ignored" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["rescore_weight", "rescore_word_score"])
+def test_weights_of_ranking_anew_are_numbers(name: str) -> None:
+    for value in (float("inf"), float("nan")):
+        with pytest.raises(UserError, match=f"--{name.replace('_', '-')} is {value}: give a number"):
+            make_choice(name="kenlm", rescoring={"rescore_lm": Path("x"), name: value})
+
+
+def test_marks_that_no_unit_has_are_named(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING, "auricle"):
+        assert chosen_post_process("none", Dictionary(["|", "A"])) == "none"
+        assert chosen_post_process("wordpiece", Dictionary(["_A", "B"])) == "wordpiece"
+        assert not caplog.text
+        assert chosen_post_process("wordpiece", Dictionary(["|", "A"])) == "wordpiece"
+    assert "no unit of the dictionary has a '_'" in caplog.text
 
 
 def test_the_best_path_has_no_weights_to_tune(capsys: pytest.CaptureFixture[str]) -> None:

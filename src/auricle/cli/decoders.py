@@ -1,6 +1,7 @@
 """The decoder that a command line asks for, made ready."""
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -69,6 +70,11 @@ class DecoderChoice:
     rescore_nbest: int = 50
     unused: tuple[str, ...] = ()
     for_writing: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("rescore_weight", "rescore_word_score"):
+            if not math.isfinite(value := getattr(self, name)):
+                raise UserError(f"{_flag(name)} is {value}: give a number")
 
     def __str__(self) -> str:
         if self.name == "viterbi":
@@ -337,7 +343,7 @@ def open_transformer(path: Path, device: "torch.device | str") -> "tuple[Transfo
     given = beside if path.is_file() and beside.is_file() else None
     loaded = load(path, map_location=device, dictionary=given)
     if not isinstance(loaded.model, TransformerLM):
-        raise UserError(f"{path} is no language model (transformer_lm): give one with --lm-model")
+        raise UserError(f"{path} is no language model (transformer_lm): give a checkpoint of one")
     if loaded.dictionary is None:
         raise UserError(f"{path}: its dictionary is missing: put the dict.txt of its training data beside it")
     return loaded.model.eval(), loaded.dictionary

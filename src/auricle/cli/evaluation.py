@@ -25,7 +25,7 @@ from auricle.data.collate import SetAside
 from auricle.decode.analysis import WordErrors, bootstrap_interval, by_speaker, confusions, word_errors
 from auricle.decode.arithmetic import BackendName, Precision
 from auricle.decode.emissions import check_recogniser
-from auricle.decode.hypothesis import PostProcess, units_to_words
+from auricle.decode.hypothesis import MARKS, PostProcess, units_to_words
 from auricle.decode.report import (
     Summary,
     Utterance,
@@ -336,6 +336,9 @@ def chosen_post_process(name: str | None, dictionary: Dictionary) -> PostProcess
     found = next((choice for choice in known if choice == name.lower()), None)
     if found is None:
         raise UserError(f"--post-process {name} is not available: choose one of {', '.join(known)}")
+    mark = MARKS.get(found, "")
+    if found != "letter" and not any(mark in symbol for symbol in dictionary.symbols):
+        logger.warning("--post-process %s: no unit of the dictionary has a %r: all are one word", name, mark)
     return found
 
 
