@@ -61,16 +61,14 @@ def blocks(
     """
     head = stream.read(4)
     form = _Form("<i2", 1, raw_rate)
-    if (
-        packed := next((name for magic, name in _PACKED.items() if head.startswith(magic)), None)
-    ) is not None:
-        raise UserError(f"standard input: is {packed}: send WAV or raw 16-bit samples (ffmpeg -i - -f wav -)")
     if head == b"RIFF":
         form, head = _wav_form(stream), b""
     width = np.dtype(form.dtype).itemsize * form.channels
     size = max(round(block_seconds * form.rate), 1) * width
     resampler = Resampler(form.rate, sample_rate, whole=False)
     data = head + stream.read(size - len(head))
+    if head:
+        _check_raw(data)
     while True:
         # Nothing is read ahead to learn whether this is the last of it: that would come a block late.
         samples = resampler(_samples(data[: len(data) // width * width], form), last=not data)
@@ -79,6 +77,14 @@ def blocks(
         if not data:
             return
         data = stream.read(size)
+
+
+def _check_raw(data: bytes) -> None:
+    packed = next((name for magic, name in _PACKED.items() if data.startswith(magic)), None)
+    if packed is not None or data[4:8] == b"ftyp":
+        raise UserError(
+            f"standard input: is {packed or 'MP4'}: send WAV or raw 16-bit samples (ffmpeg -i - -f wav -)"
+        )
 
 
 def microphone(sample_rate: int, block_seconds: float) -> Iterator[Tensor]:

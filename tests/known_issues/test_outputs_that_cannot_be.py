@@ -1,6 +1,7 @@
 """Outputs of which only the end of the work told that they cannot be, and options without sense."""
 
 import io
+import os
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,11 @@ def test_a_folder_is_no_file_to_write(tmp_path: Path) -> None:
     check_writable_file(tmp_path / "new" / "lm")
 
 
+def test_devices_are_not_replaced_by_files() -> None:
+    with pytest.raises(UserError, match=f"{os.devnull}: is no regular file"):
+        check_writable_file(Path(os.devnull))
+
+
 def test_what_was_written_before_is_not_emptied_by_a_recording_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "out.txt").write_text("of yesterday\n")
     sink = Sink(["a.wav"], "txt", tmp_path / "out.txt")
@@ -57,7 +63,18 @@ def test_two_recordings_of_one_name_are_not_mixed_in_a_ctm(tmp_path: Path) -> No
     Sink(names, "tsv")
 
 
-@pytest.mark.parametrize("head", [b"fLaC", b"OggS", b"ID3\x04", b"FORM", b"\x1aE\xdf\xa3"])
+def test_standard_input_may_be_closed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr("sys.stdin", None)
+    for words in (["-"], ["-", "--live"]):
+        assert main(["transcribe", *words, "--model", str(tmp_path)]) == 2
+        assert "standard input is closed" in one_line(capsys)
+
+
+@pytest.mark.parametrize(
+    "head", [b"fLaC", b"OggS", b"ID3\x04", b"FORM", b"\x1aE\xdf\xa3", b"\0\0\0\x1cftypisom"]
+)
 def test_packed_sound_in_a_pipe_is_not_taken_for_noise(head: bytes) -> None:
     with pytest.raises(UserError, match=r"standard input: is .*: send WAV or raw"):
         list(pipe.blocks(io.BytesIO(head + bytes(1000)), 16000, 0.5))

@@ -24,8 +24,11 @@ def check_writable_file(path: Path) -> None:
     """Makes its folder where that is missing.
 
     Raises:
-        UserError: It is a folder itself, or see `check_writable`.
+        UserError: It is a folder itself or a device, whose place the file would take, or see
+            `check_writable`.
     """
     if path.is_dir():
         raise UserError(f"{path}: is a folder: give the name of a file to write")
+    if path.exists() and not path.is_file():
+        raise UserError(f"{path}: is no regular file: give the name of a file to write")
     check_writable(path.parent)

@@ -198,6 +198,8 @@ def load_recogniser(
 
 def _names(paths: Sequence[str] | None, *, live: bool, segments: Path | None) -> list[str]:
     """The recordings, after a look at what does not go together."""
+    if STDIN in (paths or ()) and sys.stdin is None:
+        raise UserError("standard input is closed: send sound through a pipe, or name files")
     if live:
         if segments is not None or (paths and list(paths) != [STDIN]):
             raise UserError(
