@@ -83,6 +83,15 @@ def test_an_index_that_was_edited_is_refused(tmp_path: Path) -> None:
         load_emissions(tmp_path / "kept")
 
 
+def test_numbers_and_depths_without_end_are_refused(tmp_path: Path) -> None:
+    save_emissions(tmp_path / "kept", HEARD)
+    index = tmp_path / "kept" / "emissions.json"
+    for text in (index.read_text().replace('"index": 1', '"index": 1e400'), "[" * 100_000):
+        index.write_text(text)
+        with pytest.raises(UserError, match="kept: damaged"):
+            load_emissions(tmp_path / "kept")
+
+
 def test_what_cannot_be_had_may_still_be_minus_infinity(tmp_path: Path) -> None:
     save_emissions(tmp_path / "kept", _with(torch.full((2, 6), -float("inf"))))
     assert torch.isinf(load_emissions(tmp_path / "kept").log_probs[1]).all()

@@ -118,7 +118,7 @@ def load_emissions(folder: str | os.PathLike[str]) -> SavedEmissions:
         ) from None
     except OSError as error:
         raise UserError(f"{place}: cannot be read ({error.strerror}): check the path") from None
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise UserError(f"{place}: damaged ({error!r}): save the emissions again") from None
     if problem := _problem(saved):
         raise UserError(f"{place}: damaged ({problem}): save the emissions again")
