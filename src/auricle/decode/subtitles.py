@@ -33,6 +33,10 @@ class CueOptions:
             raise UserError("subtitles need room: at least 1 character, 1 line and more than 0 seconds")
 
 
+_TICK_SECONDS = 0.001
+"""What subtitles are timed in: in a vtt each has to end after its start, which an aligned word need not."""
+
+
 @dataclass(frozen=True, slots=True)
 class Cue:
     """One subtitle: from when to when, in seconds, and its lines."""
@@ -50,7 +54,8 @@ def cues(words: Sequence[Word], options: CueOptions) -> list[Cue]:
         start, end = group[0].start_seconds, group[-1].end_seconds
         free = following[0].start_seconds if following else float("inf")
         lines = _balanced([word.text for word in group], options)
-        shown.append(Cue(start, max(end, min(start + options.min_seconds, free)), lines))
+        end = max(end, min(start + options.min_seconds, free), start + _TICK_SECONDS)
+        shown.append(Cue(start, end, lines))
     return shown
 
 
