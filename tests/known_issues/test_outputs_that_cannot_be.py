@@ -119,13 +119,6 @@ def test_a_manifest_of_nothing_cannot_be_aligned(tmp_path: Path) -> None:
         read_items(str(tmp_path / "a.tsv"), tmp_path / "a.ltr")
 
 
-@pytest.mark.parametrize("ends", [("3", "1"), ("0", "inf"), ("nan", "1")])
-def test_ranges_of_weights_have_two_ends(ends: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["tune", "data", "--model", "m", "--lm-model", "lm.arpa", "--word-scores", *ends]
-    assert main(words) == 2
-    assert "--word-scores" in (error := one_line(capsys)) and "two numbers, the lower one first" in error
-
-
 def test_nothing_said_is_nothing_to_tune_on(tmp_path: Path) -> None:
     from auricle.cli.evaluation import Options
     from auricle.cli.tuning import hear

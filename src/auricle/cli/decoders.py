@@ -74,7 +74,7 @@ class DecoderChoice:
     def __post_init__(self) -> None:
         for name in ("rescore_weight", "rescore_word_score"):
             if not math.isfinite(value := getattr(self, name)):
-                raise UserError(f"{_flag(name)} is {value}: give a number")
+                raise UserError(f"{flag(name)} is {value}: give a number")
 
     def __str__(self) -> str:
         if self.name == "viterbi":

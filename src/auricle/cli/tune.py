@@ -61,9 +61,6 @@ def command(
     from auricle.cli.output import check_writable_file
     from auricle.cli.tuning import best_of, hear, named, tune_weights, write_rounds
 
-    for what, ends in (("--lm-weights", lm_weights), ("--word-scores", word_scores)):
-        if not -math.inf < ends[0] <= ends[1] < math.inf:
-            raise UserError(f"{what} {ends[0]:g} {ends[1]:g}: give two numbers, the lower one first")
     if output is not None:
         check_writable_file(output)
     if decoding["lm_model"] is None:
