@@ -45,15 +45,16 @@ def load(
         map_location: Where the weights go.
         dictionary: A `dict.ltr.txt`, for checkpoints that hold none.
         reference_padding: Reproduce fairseq's arithmetic on padded batches, for comparisons.
-        precision: For a recogniser that shall run, and not be trained or saved any more: "float32" for the
-            same answers sooner (on a CPU, its weights are laid out for the products), "bf16" for bfloat16.
+        precision: For a recogniser that shall run where it is, and not be trained, saved or moved any more:
+            "float32" for the same answers sooner (on a CPU, its weights are laid out for the products),
+            "bf16" for bfloat16, which is for CTC recognisers.
 
     Returns:
         Its `model`, `dictionary` (None where there is none) and `config`.
 
     Raises:
-        auricle.errors.UserError: It is missing, damaged or not a model that this version knows; or a
-            precision is asked for, and it is no CTC recogniser.
+        auricle.errors.UserError: It is missing, damaged or not a model that this version knows; or there
+            is no such precision of it.
     """
     from auricle.convert.load import load as read
 

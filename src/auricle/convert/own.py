@@ -73,8 +73,6 @@ def write_model(
         OSError: The disk is full or not writable.
         UserError: The model was opened to run only (see `convert.load.load`).
     """
-    if any(parameter.is_meta for parameter in model.parameters()):
-        raise UserError("this model was opened to run (precision=...) and cannot be saved: open it without")
     write_weights(folder, model.state_dict(), config, dictionary, extra)
 
 

@@ -8,7 +8,7 @@ B utterances, T samples, N frames, V units.
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
@@ -82,12 +82,19 @@ def for_inference(model: Wav2Vec2CTC, precision: Precision = "float32") -> Wav2V
             stay to the end.
 
     Raises:
-        UserError: int8, which torch gives up (its quantized tensors are deprecated since 2.13).
+        UserError: int8, which torch gives up (its quantized tensors are deprecated since 2.13); what is no
+            precision; or another one than the model was converted to before.
     """
+    if precision not in get_args(Precision):
+        raise UserError(f"there is no precision {precision}: take float32 or bf16")
     if precision == "int8":
         raise UserError(
             "torch is giving up its 8-bit products: take --backend onnxruntime with --precision int8, or bf16"
         )
+    if model.encoder.runs_only:
+        if precision != precision_of(model):
+            raise UserError(f"this model was opened to run in {precision_of(model)}: open it in {precision}")
+        return model
     model.requires_grad_(False)
     if precision == "bf16":
         exact = {weight: weight.data for part in _exact(model.encoder) for weight in part.parameters()}
@@ -96,6 +103,7 @@ def for_inference(model: Wav2Vec2CTC, precision: Precision = "float32") -> Wav2V
             weight.data = data
     if model.proj.weight.device.type == "cpu":
         lay_out(model.encoder)
+    model.encoder.run_only()
     return model
 
 

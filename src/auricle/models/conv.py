@@ -150,10 +150,14 @@ class ConvBlock(nn.Sequential):
         return F.gelu(x)
 
     def dtype_of_products(self, x: Tensor) -> torch.dtype | None:
-        """As `cpu_matmul.dtype_of_products`."""
+        """As `cpu_matmul.dtype_of_products`; that of a weight that was laid out, whatever `x` is."""
+        conv = self[0]
+        assert isinstance(conv, nn.Conv1d)
+        if self.laid_out is not None:
+            return conv.weight.dtype
         dtype = cpu_matmul.dtype_of_products(x)
         # A model in bfloat16 is given waveforms in float32: what comes of them is rounded, not they.
-        return torch.bfloat16 if dtype is not None and self[0].weight.dtype == torch.bfloat16 else dtype
+        return torch.bfloat16 if dtype is not None and conv.weight.dtype == torch.bfloat16 else dtype
 
     @property
     def hears_all(self) -> bool:
@@ -329,7 +333,7 @@ class ConvFeatureExtractor(nn.Module):
     def _in_stretches(self, waveforms: Tensor, lengths: Tensor | None) -> Tensor:
         """As `forward`, where nobody wants a gradient (see `cpu_front_end`)."""
         block, *others = (layer for layer in self.conv_layers if isinstance(layer, ConvBlock))
-        dtype = block.dtype_of_products(waveforms)
+        dtype = self.conv_layers[-1].dtype_of_products(waveforms)  # type: ignore[operator]
         assert dtype is not None
         _, kernel, stride = self.layers[0]
         counts = torch.full(waveforms.shape[:1], waveforms.shape[1]) if lengths is None else lengths

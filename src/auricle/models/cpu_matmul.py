@@ -119,10 +119,10 @@ class Linear(nn.Linear):
             self.weight = without_values(self.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[..., K] -> [..., N], of the type of the weight, or of autocast."""
-        x = as_product_of(x, self.weight)
+        """[..., K] -> [..., N], of the type of the weight, or of autocast unless the weight was laid out."""
         if self.laid_out is not None:
-            return of_rows(x, self.laid_out, self.bias)
+            return of_rows(x.to(self.weight.dtype), self.laid_out, self.bias)
+        x = as_product_of(x, self.weight)
         if applies_to(x):
             return linear(x, self.weight, self.bias)
         return F.linear(x, self.weight, self.bias)

@@ -55,7 +55,8 @@ class WeightNormConv(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, N] -> [B, C, N]: of an even kernel, which gives one frame more, without the last."""
         if self.laid_out is not None:
-            return grouped_conv1d_laid_out(x.transpose(1, 2), self.laid_out, self.bias).transpose(1, 2)
+            frames = x.transpose(1, 2).to(self.weight_v.dtype)
+            return grouped_conv1d_laid_out(frames, self.laid_out, self.bias).transpose(1, 2)
         weight = self._weight()
         dtype = cpu_matmul.dtype_of_products(x)
         if dtype is not None:

@@ -22,6 +22,7 @@ from auricle.models.cpu_matmul import Linear, as_product_of
 from auricle.models.dropout import Dropout
 from auricle.models.encoder import Encoder
 from auricle.models.quantizer import GumbelVectorQuantizer, Quantized
+from auricle.models.run_only import RunOnly
 
 Count = TypeVar("Count", int, Tensor)
 
@@ -93,7 +94,7 @@ class PretrainingOutput:
     num_entries: int
 
 
-class Wav2Vec2(nn.Module):
+class Wav2Vec2(RunOnly):
     """The encoder: what fine-tuning, embeddings and pre-training share."""
 
     def __init__(self, config: Wav2Vec2Config) -> None:
@@ -179,6 +180,7 @@ class Wav2Vec2(nn.Module):
 
     def _latent(self, waveforms: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Latent features [B, C, N], at least one frame wide, and their lengths in frames."""
+        self.check_runs(waveforms)
         shortfall = receptive_field(self.config.conv_layers) - waveforms.shape[1]
         if shortfall > 0:
             if lengths is None:
