@@ -91,14 +91,16 @@ def export(loaded: Loaded, path: Path, clips: Sequence[Tensor], *, int8: bool = 
         How far the file is from the model; int8 is for the caller to judge.
 
     Raises:
-        UserError: The model is of another kind or too large, a library is missing, or the file does not give
-            what the model gives.
+        UserError: The model is of another kind, too large or opened to run only, a library is missing, or
+            the file does not give what the model gives.
     """
     if not isinstance(loaded.model, Wav2Vec2CTC | Wav2Vec2):
         raise UserError(
             f"{loaded.source}: only CTC recognisers and wav2vec 2.0 encoders can be exported, not "
             f"{type(loaded.model).__name__}"
         )
+    encoder = loaded.model.encoder if isinstance(loaded.model, Wav2Vec2CTC) else loaded.model
+    encoder.check_whole()
     size = sum(p.numel() * torch.float32.itemsize for p in loaded.model.parameters())
     if size > _MOST_BYTES:
         raise UserError(f"{loaded.source}: its {size / 2**30:.1f} GiB do not fit in an ONNX file (2 GiB)")

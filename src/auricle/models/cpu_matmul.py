@@ -17,7 +17,8 @@ from torch.nn import functional as F
 _available = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
 _onednn = getattr(torch.ops.mkldnn, "_linear_pointwise", None) if _available else None
 _reorder = getattr(torch.ops.mkldnn, "_reorder_linear_weight", None) if _available else None
-_bfloat16 = _available and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+_knows_bfloat16 = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None) if _available else None
+_bfloat16 = _knows_bfloat16 is not None and bool(_knows_bfloat16())
 """Whether oneDNN has products of bfloat16: on x86 from AVX-512 on."""
 
 SMALLEST = 2**19

@@ -26,6 +26,15 @@ class RunOnly(nn.Module):
             self.register_state_dict_pre_hook(_refuse)  # type: ignore[no-untyped-call]
             self.register_load_state_dict_pre_hook(_refuse)  # type: ignore[no-untyped-call]
 
+    def check_whole(self) -> None:
+        """For whoever reads the weights.
+
+        Raises:
+            UserError: It runs only.
+        """
+        if self.runs_only:
+            _refuse()
+
     def check_runs(self, x: Tensor) -> None:
         """For the start of each forward pass.
 
@@ -44,8 +53,7 @@ class RunOnly(nn.Module):
         Raises:
             UserError: It runs only.
         """
-        if self.runs_only:
-            _refuse()
+        self.check_whole()
         return super().__getstate__()  # type: ignore[no-untyped-call]
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:

@@ -11,6 +11,7 @@ import torch
 
 from auricle.convert.fairseq_write import write_fairseq
 from auricle.convert.huggingface_write import write_huggingface
+from auricle.convert.onnx_file import export
 from auricle.convert.own import write_model
 from auricle.decode.backend import for_inference
 from auricle.errors import UserError
@@ -67,6 +68,8 @@ def test_no_writer_writes_it(tmp_path) -> None:
         write_fairseq(tmp_path / "model.pt", loaded)
     with pytest.raises(UserError, match="opened to run"):
         write_huggingface(tmp_path, loaded)
+    with pytest.raises(UserError, match="opened to run"):
+        export(loaded, tmp_path / "model.onnx", [WAVEFORMS[0]])
     assert not list(tmp_path.iterdir())
 
 
