@@ -39,7 +39,7 @@ class Measured:
     Attributes:
         stages: By name; a model that another library runs is one stage.
         audio_seconds: That went through in a round.
-        operations: Floating-point ones of the model in a round, padding included.
+        operations: Floating-point ones of the model in a round, with those on padding where there are some.
         peak: Operations a second of a large matrix product, in the model's precision; None where torch has
             none such.
         memory_mib: Most that the process (on a GPU: torch) held at any time.
@@ -116,7 +116,7 @@ def measure(
     return Measured(
         stages={name: median(seconds[name] for seconds in taken[1:]) for name in names},
         audio_seconds=sum(int(lengths.sum()) for _, lengths in batches) / model.config.sample_rate,
-        operations=sum(operations(model, *waveforms.shape) for waveforms, _ in batches),
+        operations=sum(operations_of_batch(model, *batch) for batch in batches),
         peak=None if precision_of(model) == "int8" else _peak(device, precision_of(model)),
         memory_mib=_memory_mib(device),
     )
@@ -158,6 +158,13 @@ def _watched(model: Wav2Vec2CTC, clock: _Clock) -> Iterator[None]:
     finally:
         for handle in handles:
             handle.remove()
+
+
+def operations_of_batch(model: Wav2Vec2CTC, waveforms: Tensor, lengths: Tensor) -> float:
+    """As `operations`, of waveforms [B, T] and their lengths [B]: of padding where it is computed on."""
+    if model.packs_frames and model.proj.weight.device.type == "cpu":
+        return sum(operations(model, 1, length) for length in lengths.tolist())
+    return operations(model, *waveforms.shape)
 
 
 def operations(model: Wav2Vec2CTC, rows: int, samples: int) -> float:

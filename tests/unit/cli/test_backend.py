@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from auricle.cli.backend import open_model
+from auricle.cli.bench_run import operations, operations_of_batch
 from auricle.cli.main import main
 from auricle.convert.own import write_model
 from auricle.decode.backend import for_inference, precision_of
@@ -88,6 +89,17 @@ def test_what_is_laid_out_takes_no_memory_twice():
     assert "encoder.encoder.pos_conv.0.weight_v" in emptied
     assert "encoder.feature_extractor.conv_layers.1.0.weight" in emptied
     assert not model.proj.weight.is_meta
+
+
+@pytest.mark.parametrize(("layer_type", "counts_padding"), [("transformer", False), ("conformer", True)])
+def test_bench_counts_padding_where_it_is_computed_on(layer_type, counts_padding):
+    config = tiny_config()
+    inner = replace(config.encoder.encoder, layer_type=layer_type)
+    model = Wav2Vec2CTC(replace(config, encoder=replace(config.encoder, encoder=inner)))
+    waveforms, lengths = torch.zeros(2, 8000), torch.tensor([8000, 5000])
+    second = 8000 if counts_padding else 5000
+    expected = operations(model, 1, 8000) + operations(model, 1, second)
+    assert operations_of_batch(model, waveforms, lengths) == expected
 
 
 def test_torch_has_no_int8(checkpoint):
