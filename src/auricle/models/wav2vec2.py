@@ -196,12 +196,11 @@ class Wav2Vec2(RunOnly):
     def _normalise(self, latent: Tensor, frames: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """[B, C, N] -> [B, N, C], cropped to `crop_seq_to_multiple`: each row; in fairseq, the batch."""
         features = self.layer_norm(as_product_of(latent.transpose(1, 2), self.layer_norm.weight))
-        surplus = features.shape[1] % self.config.crop_seq_to_multiple
-        # max() would fix the length while tracing.
-        width = torch.sym_max(features.shape[1] - surplus, 1)  # type: ignore[no-untyped-call]
+        whole = features.shape[1] - features.shape[1] % self.config.crop_seq_to_multiple
+        width = torch.sym_max(whole, 1)  # type: ignore[no-untyped-call]  # max() would fix it while tracing
         if frames is not None:
             each = frames % self.config.crop_seq_to_multiple
-            frames = frames.clamp(max=width) if self.config.reference_padding else frames - each
+            frames = frames.clamp(max=whole) if self.config.reference_padding else frames - each
         return features[:, :width], frames
 
     def encoder_input(

@@ -358,9 +358,11 @@ def test_frames_are_cropped_to_a_multiple() -> None:
     assert torch.isfinite(output.logits[..., 0][output.valid]).all()
 
 
+@pytest.mark.parametrize("reference_padding", [False, True])
 @pytest.mark.parametrize("length", [0, 19, 30])
-def test_clips_shorter_than_a_multiple_of_frames(length: int) -> None:
-    model = model_of(replace(CONFIG, crop_seq_to_multiple=4)).eval()
+def test_clips_shorter_than_a_multiple_of_frames(length: int, reference_padding: bool) -> None:
+    changes = {"crop_seq_to_multiple": 4, "reference_padding": reference_padding}
+    model = model_of(replace(CONFIG, **changes)).eval()
     for lengths in (None, torch.tensor([length, 0])):
         out = model.extract_features(torch.randn(2, length), lengths)
         assert out.context.shape == (2, 0, 12)
