@@ -43,8 +43,9 @@ class RunOnly(nn.Module):
         """
         if not self.runs_only:
             return
-        given = x.requires_grad or any(parameter.requires_grad for parameter in self.parameters())
-        if (torch.is_grad_enabled() and given) or (x.device.type == "cpu" and torch.compiler.is_compiling()):
+        traced = x.device.type == "cpu" and torch.compiler.is_compiling()
+        given = (x, *self.parameters()) if torch.is_grad_enabled() else ()
+        if traced or any(each.requires_grad for each in given):
             _refuse()
 
     def __getstate__(self) -> object:
