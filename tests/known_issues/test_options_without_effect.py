@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from auricle.cli.decoders import make_choice, make_decoder
-from auricle.cli.evaluation import chosen_post_process
 from auricle.cli.main import main
+from auricle.cli.options import chosen_post_process
 from auricle.dictionary import Dictionary
 from auricle.errors import UserError
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from auricle.cli.beam_options import RESCORING, WRITING
+from auricle.cli.options import chosen_post_process
 from auricle.cli.progress import progress
 from auricle.decode.decoder import BEAM_FIELDS, BeamOptions, Decoder, ViterbiDecoder, search_device
 from auricle.decode.hypothesis import PostProcess
@@ -236,7 +237,11 @@ def make_decoder(
 
 
 def decoding_of(
-    choice: DecoderChoice, writing: "SearchOptions", loaded: "Loaded", device: "torch.device | str"
+    choice: DecoderChoice,
+    writing: "SearchOptions",
+    loaded: "Loaded",
+    device: "torch.device | str",
+    post_process: str | None = None,
 ) -> "Decoding":
     """How to transcribe with a recogniser.
 
@@ -245,23 +250,26 @@ def decoding_of(
         writing: For a sequence-to-sequence model.
         loaded: The recogniser.
         device: Where to search.
+        post_process: How units become words, as `PostProcess` has it; None: what the dictionary suggests.
 
     Raises:
         UserError: They do not go together, or see `make_decoder`.
     """
-    from auricle.decode.emissions import check_recogniser
-    from auricle.decode.listen import Decoding, suggested_post_process
+    from auricle.decode.emissions import check_dictionary, check_recogniser
+    from auricle.decode.listen import Decoding
     from auricle.models.seq2seq import Wav2Vec2Seq2Seq
 
     nbest = choice.beam.nbest
     if isinstance(loaded.model, Wav2Vec2Seq2Seq):
         check_for_writing(choice)
-        return Decoding(writing=writing, nbest=nbest)
+        dictionary = check_dictionary(loaded.dictionary, loaded.model.config.num_labels)
+        how = chosen_post_process(post_process, dictionary)
+        return Decoding(writing=writing, nbest=nbest, post_process=how)
     if choice.name == "viterbi" and nbest > 1:
         raise UserError(f"--nbest {nbest}: viterbi finds one hypothesis; search with --w2l-decoder kenlm")
     _, dictionary = check_recogniser(loaded.model, loaded.dictionary)
-    decoder = make_decoder(choice, dictionary, suggested_post_process(dictionary), device)
-    return Decoding(decoder, nbest=nbest)
+    how = chosen_post_process(post_process, dictionary)
+    return Decoding(make_decoder(choice, dictionary, how, device), nbest=nbest, post_process=how)
 
 
 def _say_unused(choice: DecoderChoice) -> None:

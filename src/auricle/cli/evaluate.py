@@ -8,7 +8,7 @@ import typer
 from auricle.cli.backend import BackendOption, PrecisionOption
 from auricle.cli.beam_options import OPTIONS, with_decoding
 from auricle.cli.infer_words import read_words
-from auricle.cli.options import MODEL, DeviceOption, DictionaryOption
+from auricle.cli.options import MODEL, DeviceOption, DictionaryOption, PostProcessOption
 
 Data = Annotated[
     list[str] | None,
@@ -33,16 +33,6 @@ BatchSize = Annotated[
     int | None,
     typer.Option(
         "--batch-size", "--max-sentences", min=1, help="Most utterances a batch (also --max-sentences)."
-    ),
-]
-PostProcess = Annotated[
-    str | None,
-    typer.Option(
-        "--post-process",
-        "--remove-bpe",
-        help="How units become words: letter (join them, split at |), wordpiece (_), sentencepiece, "
-        "or none (also --remove-bpe).",
-        show_default="letter where the dictionary has |",
     ),
 ]
 NumWorkers = Annotated[int, typer.Option(min=0, help="Processes that read audio.")]
@@ -75,7 +65,7 @@ def command(
     dictionary: DictionaryOption = None,
     max_tokens: MaxTokens = 1_600_000,
     batch_size: BatchSize = None,
-    post_process: PostProcess = None,
+    post_process: PostProcessOption = None,
     num_workers: NumWorkers = 0,
     device: DeviceOption = None,
     backend: BackendOption = None,

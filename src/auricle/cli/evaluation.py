@@ -5,7 +5,6 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import get_args
 
 from auricle.cli.backend import open_model
 from auricle.cli.decoders import DecoderChoice, check_for_writing, make_decoder
@@ -19,13 +18,14 @@ from auricle.cli.decoding import (
     write_heard,
 )
 from auricle.cli.device import pick_device
+from auricle.cli.options import chosen_post_process
 from auricle.cli.output import check_writable
 from auricle.cli.speakers import read_speakers
 from auricle.data.collate import SetAside
 from auricle.decode.analysis import WordErrors, bootstrap_interval, by_speaker, confusions, word_errors
 from auricle.decode.arithmetic import BackendName, Precision
 from auricle.decode.emissions import check_recogniser
-from auricle.decode.hypothesis import MARKS, PostProcess, units_to_words
+from auricle.decode.hypothesis import PostProcess, units_to_words
 from auricle.decode.report import (
     Summary,
     Utterance,
@@ -35,7 +35,6 @@ from auricle.decode.report import (
 )
 from auricle.decode.saved import SavedEmissions, check_place, load_emissions, save_emissions
 from auricle.decode.seq2seq import SearchOptions
-from auricle.decode.transcribe import suggested_post_process
 from auricle.dictionary import WORD_END, Dictionary
 from auricle.errors import UserError
 from auricle.manifest import Manifest, read_labels, read_manifest
@@ -326,20 +325,6 @@ def _check_symbols(labels: Sequence[str], dictionary: Dictionary, source: Path) 
         len(unknown),
         " ".join(unknown[:SHOWN]),
     )
-
-
-def chosen_post_process(name: str | None, dictionary: Dictionary) -> PostProcess:
-    """The way of that name to make words; None: what the dictionary suggests."""
-    if name is None:
-        return suggested_post_process(dictionary)
-    known: tuple[PostProcess, ...] = get_args(PostProcess)
-    found = next((choice for choice in known if choice == name.lower()), None)
-    if found is None:
-        raise UserError(f"--post-process {name} is not available: choose one of {', '.join(known)}")
-    mark = MARKS.get(found, "")
-    if found != "letter" and not any(mark in symbol for symbol in dictionary.symbols):
-        logger.warning("--post-process %s: no unit of the dictionary has a %r: all are one word", name, mark)
-    return found
 
 
 def name_set_aside(set_aside: Sequence[SetAside]) -> None:

@@ -90,6 +90,10 @@ def _check(request: Request) -> None:
     for path in (request.output, request.lexicon, request.binary):
         if path is not None:
             check_writable_file(path)
+    if request.dictionary is not None:  # both are small: read here for what may be wrong with them
+        Dictionary.load(request.dictionary)
+    if request.pronunciations is not None:
+        read_pronunciations(request.pronunciations)
 
 
 def _counts(text: str) -> tuple[int, ...]:

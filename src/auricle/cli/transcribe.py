@@ -16,7 +16,7 @@ import typer
 from auricle.cli.backend import BackendOption, PrecisionOption, open_model
 from auricle.cli.beam_options import with_decoding
 from auricle.cli.device import pick_device
-from auricle.cli.options import MODEL, DeviceOption, DictionaryOption
+from auricle.cli.options import MODEL, DeviceOption, DictionaryOption, PostProcessOption
 from auricle.cli.progress import Advance, progress
 from auricle.cli.transcripts import (
     STDIN,
@@ -110,6 +110,7 @@ def command(
     output: Output = None,
     output_dir: OutputDir = None,
     letters: Letters = False,
+    post_process: PostProcessOption = None,
     chunk_seconds: ChunkSeconds = 30.0,
     overlap_seconds: OverlapSeconds = 4.0,
     segments: Segments = None,
@@ -145,7 +146,7 @@ def command(
 
     def load_it() -> "tuple[Loaded, Decoding]":
         loaded = load_recogniser(model, dictionary, device, backend, precision)
-        return loaded, decoding_of(choice, writing, loaded, pick_device(device))
+        return loaded, decoding_of(choice, writing, loaded, pick_device(device), post_process)
 
     names = _names(paths, live=live, segments=segments)
     if live:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from auricle.cli.beam_options import WRITING, with_decoding
-from auricle.cli.options import MODEL, DeviceOption, DictionaryOption
+from auricle.cli.options import MODEL, DeviceOption, DictionaryOption, PostProcessOption
 from auricle.errors import UserError
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ def command(
     subset: Subset = "valid",
     labels: Labels = "ltr",
     dictionary: DictionaryOption = None,
+    post_process: PostProcessOption = None,
     rounds: Rounds = 6,
     lm_weights: LmWeights = (0.0, 5.0),
     word_scores: WordScores = (-4.0, 4.0),
@@ -75,7 +76,7 @@ def command(
         raise UserError(f"--nbest {choice.beam.nbest}: give 2 or more, to rank")
     options = Options(
         data=data, model=model, subset=subset, labels=labels, dictionary=dictionary, decoder=choice,
-        emissions=emissions, device=device,
+        post_process=post_process, emissions=emissions, device=device,
     )  # fmt: skip
     saved, references = hear(options)
     say = partial(_say, choice)

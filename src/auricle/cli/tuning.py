@@ -10,11 +10,11 @@ from auricle.cli.decoding import Listener, decode_saved, keep_heard
 from auricle.cli.device import pick_device
 from auricle.cli.evaluation import (
     Options,
-    chosen_post_process,
     model_and_dictionary,
     name_set_aside,
     open_emissions,
 )
+from auricle.cli.options import chosen_post_process
 from auricle.decode.beam import BeamSearch
 from auricle.decode.hypothesis import Hypothesis, PostProcess, units_to_words
 from auricle.decode.neural_lm import ranked, scores_of

@@ -20,7 +20,7 @@ from auricle.decode.confidence import word_probability
 from auricle.decode.cut import Piece
 from auricle.decode.emissions import check_recogniser
 from auricle.decode.hypothesis import PostProcess
-from auricle.decode.listen import Answer, CTCListener, Recogniser, suggested_post_process
+from auricle.decode.listen import Answer, CTCListener, Recogniser
 from auricle.decode.pipeline import HearOptions, Source, hear_each
 from auricle.decode.spelling import Spelling, UnknownPlaces, spell
 from auricle.decode.stitch import Stitcher
@@ -153,12 +153,11 @@ def align_each(
     """
     options = options or AlignOptions()
     model, dictionary = check_recogniser(recogniser.model, recogniser.dictionary)
-    post_process = suggested_post_process(dictionary)
-    ears = CTCListener(model, dictionary, post_process)
+    ears = CTCListener(model, dictionary)
 
     def job(item: tuple[Source, Sequence[str], str]) -> tuple[Source, "_Aligner"]:
         source, lines, name = item
-        spelling = _spelled(lines, name, dictionary, post_process, options)
+        spelling = _spelled(lines, name, dictionary, ears.post_process, options)
         return source, _Aligner(spelling, ears, name, options)
 
     for aligner, error in hear_each(map(job, items), ears, options.hearing, on_progress):

@@ -49,11 +49,14 @@ class Decoding:
         decoder: Of emissions; None for the best path.
         writing: How sequence-to-sequence models search.
         nbest: Alternatives told of each part of a transcript, where the search has so many; 1: no parts.
+        post_process: How units become words; None for what the dictionary suggests. A decoder has its own,
+            which has to be the same.
     """
 
     decoder: Decoder | None = None
     writing: seq2seq.SearchOptions = WRITING
     nbest: int = 1
+    post_process: PostProcess | None = None
 
 
 class Recogniser(Protocol):
@@ -96,23 +99,20 @@ class Listener(Protocol):
         """How to cut for this model."""
 
 
-def listener(
-    recogniser: Recogniser, post_process: PostProcess | None = None, decoding: Decoding | None = None
-) -> Listener:
+def listener(recogniser: Recogniser, decoding: Decoding | None = None) -> Listener:
     """Puts a model to work.
 
     Args:
         recogniser: What `auricle.load` gave.
-        post_process: How units become words; None for what the dictionary suggests.
         decoding: How what is heard becomes text; None for the best path.
 
     Raises:
         UserError: It is no recogniser, or its dictionary is missing or another's.
     """
     if isinstance(recogniser.model, Wav2Vec2Seq2Seq):
-        return Writer(recogniser.model, recogniser.dictionary, post_process, decoding)
+        return Writer(recogniser.model, recogniser.dictionary, decoding)
     model, dictionary = check_recogniser(recogniser.model, recogniser.dictionary)
-    return CTCListener(model, dictionary, post_process or suggested_post_process(dictionary), decoding)
+    return CTCListener(model, dictionary, decoding)
 
 
 def suggested_post_process(dictionary: Dictionary) -> PostProcess:
@@ -128,17 +128,12 @@ def as_heard(samples: Tensor, config: Wav2Vec2Config) -> Tensor:
 class CTCListener:
     """A model with a CTC head."""
 
-    def __init__(
-        self,
-        model: Wav2Vec2CTC,
-        dictionary: Dictionary,
-        post_process: PostProcess,
-        decoding: Decoding | None = None,
-    ) -> None:
+    def __init__(self, model: Wav2Vec2CTC, dictionary: Dictionary, decoding: Decoding | None = None) -> None:
         decoding = decoding or Decoding()
-        self.model, self.dictionary, self.post_process = model, dictionary, post_process
+        self.model, self.dictionary = model, dictionary
         self.encoder, self.nbest = model.encoder, decoding.nbest
-        self.decoder: Decoder = decoding.decoder or ViterbiDecoder(dictionary, post_process)
+        self.post_process = decoding.post_process or suggested_post_process(dictionary)
+        self.decoder: Decoder = decoding.decoder or ViterbiDecoder(dictionary, self.post_process)
 
     def hear(self, waveforms: Sequence[Tensor], max_samples: int) -> list[Answer]:
         """Emissions; see `Listener`."""
@@ -233,7 +228,6 @@ class Writer:
         self,
         model: Wav2Vec2Seq2Seq,
         dictionary: Dictionary | None,
-        post_process: PostProcess | None,
         decoding: Decoding | None = None,
     ) -> None:
         """Take the model.
@@ -243,8 +237,8 @@ class Writer:
         """
         dictionary = check_dictionary(dictionary, model.config.num_labels)
         self.model, self.dictionary, self.encoder = model, dictionary, model.encoder
-        self.post_process = post_process or suggested_post_process(dictionary)
         self.decoding = decoding or Decoding()
+        self.post_process = self.decoding.post_process or suggested_post_process(dictionary)
 
     def hear(self, waveforms: Sequence[Tensor], max_samples: int) -> list[Answer]:
         """Hypotheses; see `Listener`."""

@@ -49,7 +49,7 @@ class LiveTranscriber:
         Raises:
             UserError: It is no recogniser.
         """
-        self._ears = listener(recogniser, decoding=decoding)
+        self._ears = listener(recogniser, decoding)
         config = self._ears.encoder.config
         stride = hop(config.conv_layers)
         self.sample_rate = config.sample_rate

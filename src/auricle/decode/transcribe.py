@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 
 from auricle import audio
 from auricle.decode.cut import Piece
-from auricle.decode.hypothesis import PostProcess
 from auricle.decode.listen import Answer, Decoding, Recogniser, Recording, listener, suggested_post_process
 from auricle.decode.pipeline import HearOptions, Source, hear_each
 from auricle.decode.transcript import Letter, Transcript, Word, transcript
@@ -43,12 +42,10 @@ class TranscribeOptions:
 
     Attributes:
         hearing: How recordings go through the model: batches, pieces, segments.
-        post_process: How units become words; None for what the dictionary suggests.
         decoding: How what is heard becomes text.
     """
 
     hearing: HearOptions = field(default_factory=HearOptions)
-    post_process: PostProcess | None = None
     decoding: Decoding = field(default_factory=Decoding)
 
 
@@ -117,7 +114,7 @@ def transcribe_each(
         UserError: The recogniser is none, or damaged.
     """
     options = options or TranscribeOptions()
-    ears = listener(recogniser, options.post_process, options.decoding)
+    ears = listener(recogniser, options.decoding)
     rate = ears.encoder.config.sample_rate
     jobs = ((source, _Scribe(ears.recording(), rate)) for source in sources)
     for scribe, error in hear_each(jobs, ears, options.hearing, on_progress):

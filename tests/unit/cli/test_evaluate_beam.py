@@ -193,8 +193,10 @@ def test_tuning_finds_weights_no_worse_than_the_first(data, capsys):
     assert run(data, "--save-emissions", data / "kept") == 0
     files = ("--lm-model", data / "lm.arpa", "--lexicon", data / "lexicon.txt", "--gen-subset", "test")
     start = ("--lm-weight", 4, "--word-score", -4, "--rounds", 3, "--output", data / "tuned.json")
-    capsys.readouterr()
-    assert main(["tune", str(data), "--emissions", str(data / "kept"), *map(str, files + start)]) == 0
+    tune = ("tune", data, "--emissions", data / "kept", *files, *start)
+    assert main([*map(str, tune), "--post-process", "bpe"]) == 2
+    assert "letter, wordpiece, sentencepiece, none" in capsys.readouterr().err
+    assert main([*map(str, tune), "--post-process", "letter"]) == 0
     tuned = json.loads((data / "tuned.json").read_text())
     rounds = tuned["rounds"]
     assert rounds[0]["weights"] == {"lm_weight": 4, "word_score": -4} and 2 <= len(rounds) <= 3

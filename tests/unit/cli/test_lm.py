@@ -57,6 +57,14 @@ def test_a_lexicon_of_pronunciations(text, tmp_path):
     assert (tmp_path / "lexicon.txt").read_text() == f"{WORDS[0]}\tAH B\n{WORDS[0]}\tAH P\n"
 
 
+@pytest.mark.parametrize("option", ["--pronunciations", "--dictionary"])
+def test_what_spells_the_lexicon_is_looked_at_before_the_work(text, tmp_path, capsys, option):
+    missing = (option, tmp_path / "missing.txt", "--lexicon", tmp_path / "lexicon.txt")
+    assert run(text, "-o", tmp_path / "lm.arpa", *missing) == 2
+    assert "missing.txt" in capsys.readouterr().err
+    assert not (tmp_path / "lm.arpa").exists()
+
+
 def test_a_lexicon_of_a_model_that_is_there(text, tmp_path):
     assert run(text, "-o", tmp_path / "lm.arpa") == 0
     assert run("--model", tmp_path / "lm.arpa", "--lexicon", tmp_path / "lexicon.txt") == 0

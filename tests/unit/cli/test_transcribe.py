@@ -2,6 +2,7 @@ import io
 import json
 import os
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from auricle.cli.main import main
 from auricle.cli.transcribe import find_audio
 from auricle.decode.transcribe import transcribe
+from auricle.dictionary import Dictionary
 from auricle.errors import UserError
 from recognisers import tiny_recogniser, write_speech
 
@@ -111,3 +113,19 @@ def test_a_device_that_is_not_there_is_a_mistake(tmp_path, capsys):
     write_speech(tmp_path / "a.wav", 0.5)
     assert main(["transcribe", str(tmp_path), "--model", "m", "--device", "abacus"]) == 2
     assert "--device abacus cannot be used here" in capsys.readouterr().err
+
+
+def test_units_become_words_as_asked_for(tmp_path, capsys, monkeypatch):
+    pieces = replace(RECOGNISER, dictionary=Dictionary(["▁E", "T", "▁A", "O", "N", "I", "S"]))
+    monkeypatch.setattr("auricle.convert.load.load", lambda path, **options: pieces)
+    clip = write_speech(tmp_path / "a.wav", 0.7)
+    search = ("--w2l-decoder", "kenlm", "--beam", 3)
+    for options in ((), search):
+        assert run(clip, *options) == 0
+        apart = capsys.readouterr().out.split()
+        assert run(clip, *options, "--post-process", "sentencepiece", "--format", "json") == 0
+        told = json.loads(capsys.readouterr().out)
+        assert told["text"].split() == "".join(apart).replace("▁", " ").split()
+        assert [word["text"] for word in told["words"]] == told["text"].split() != apart
+    assert run(clip, "--post-process", "bpe") == 2
+    assert "letter, wordpiece, sentencepiece, none" in capsys.readouterr().err
