@@ -37,7 +37,7 @@ _SLICE = re.compile(r"(?P<archive>.+):(?P<offset>[0-9]{1,18}):(?P<length>[0-9]{1
 _LONGEST_HEADER = 1 << 40
 """Above this a header does not know its length (libsndfile then gives 2**63 - 1)."""
 
-
+_UNREADABLE = (soundfile.SoundFileError, media.MediaError, OSError, MemoryError)
 _LOUDEST = 1e12
 """Whole numbers of 32 bits taken for floats are below; what a model makes of more is no number."""
 
@@ -151,7 +151,7 @@ def stream(
         [T] float32, none of them empty.
 
     Raises:
-        AudioError: As `read`, but only when the reading gets to what is wrong.
+        AudioError: As `read`, once all before what is wrong was given, but for a second of it at most.
     """
     name = _name(source)
     with _opened(source) as sound:
@@ -159,14 +159,16 @@ def stream(
         _notice_conversions(sound, name, sample_rate)
         resampler = Resampler(int(sound.samplerate), sample_rate)
         size = max(round(block_seconds * sound.samplerate), 1)
-        count, block = 0, _mono(sound.read(size, dtype="float32", always_2d=True), name)
+        count, (block, wrong) = 0, _block(sound, size, name)
         while block.size:
             count += block.size
-            following = _mono(sound.read(size, dtype="float32", always_2d=True), name)
+            following, wrong = (block[:0], wrong) if wrong else _block(sound, size, name)
             resampled = resampler(block, last=not following.size)
             if resampled.size:
                 yield torch.from_numpy(resampled)
             block = following
+        if wrong:
+            raise wrong
         _check_whole(count, sound, name)
     if count == 0:
         raise AudioError(f"{name}: holds no samples")
@@ -245,7 +247,7 @@ def _opened(source: Source) -> Iterator[Sound]:
     try:
         with _sound(_readable(source)) as sound:
             yield sound
-    except (soundfile.SoundFileError, media.MediaError, OSError, MemoryError) as error:
+    except _UNREADABLE as error:
         raise AudioError(f"{_name(source)}: {_reason(source, error)}") from None
 
 
@@ -286,6 +288,18 @@ def _mono(samples: NDArray[np.float32], name: str) -> NDArray[np.float32]:
     if peak > _LOUDEST:
         raise AudioError(f"{name}: holds a sample of {peak:.0e}, where 1 is full scale: encode it again")
     return mono
+
+
+def _block(sound: Sound, size: int, name: str) -> tuple[NDArray[np.float32], Exception | None]:
+    """Up to `size` samples [T], read second by second, and what is wrong with those behind them."""
+    parts, rest = [np.zeros(0, dtype=np.float32)], size
+    try:
+        while rest and (part := _mono(sound.read(min(rest, sound.samplerate), "float32", True), name)).size:
+            parts.append(part)
+            rest -= part.size
+    except (AudioError, *_UNREADABLE) as error:
+        return np.concatenate(parts), error
+    return np.concatenate(parts), None
 
 
 def _notice_conversions(sound: Sound, name: str, sample_rate: int) -> None:

@@ -8,7 +8,8 @@ import pytest
 import soundfile
 
 from auricle import audio
-from auricle.decode.transcribe import Unreadable, transcribe, transcribe_each
+from auricle.decode.pipeline import HearOptions
+from auricle.decode.transcribe import TranscribeOptions, Unreadable, transcribe, transcribe_each
 from recognisers import tiny_recogniser, write_speech
 
 
@@ -64,3 +65,23 @@ def test_what_is_said_before_a_break_is_transcribed(tmp_path: Path) -> None:
     (expected,) = transcribe([tmp_path / "half.wav"], recogniser)
     assert isinstance(broken, Unreadable) and "truncated" in str(broken.error)
     assert broken.heard.text == expected.text != ""
+
+
+@pytest.mark.parametrize("seconds", [2.5, 0.5])
+def test_what_is_said_before_a_sample_that_is_no_number_is_transcribed(
+    tmp_path: Path, seconds: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rest of a block of 30 s, and the block before it, used to be lost with the second it is in."""
+    monkeypatch.setattr("auricle.decode.pipeline.BLOCK_SECONDS", seconds)
+    recogniser = tiny_recogniser()
+    samples, _ = soundfile.read(write_speech(tmp_path / "whole.wav", 2.5), dtype="float32")
+    soundfile.write(tmp_path / "two.wav", samples[:32000], 16000, subtype="FLOAT")
+    samples[32000] = np.nan
+    soundfile.write(tmp_path / "broken.wav", samples, 16000, subtype="FLOAT")
+    (expected,) = transcribe([tmp_path / "two.wav"], recogniser)
+    for segments in (None, [(0.0, 2.3)]):
+        (broken,) = transcribe_each(
+            [tmp_path / "broken.wav"], recogniser, TranscribeOptions(HearOptions(segments=segments))
+        )
+        assert isinstance(broken, Unreadable) and "not finite" in str(broken.error)
+        assert broken.heard.text == expected.text != ""

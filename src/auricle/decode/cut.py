@@ -245,24 +245,29 @@ def cut_segments(
         hop: Of the model.
 
     Raises:
-        UserError: The recording ends before a segment does.
+        UserError: The recording ends before a segment does, or breaks off; see `cut`.
     """
     bounds = [(round(start * sample_rate), round(end * sample_rate)) for start, end in segments]
     at, number = 0, 0
     cutter: Cutter | None = None
-    for block in blocks:
-        end = at + len(block)
-        while number < len(bounds) and bounds[number][0] < end:
-            start, stop = bounds[number]
-            cutter = cutter or Cutter(options, sample_rate, hop, start)
-            yield from cutter.feed(block[max(start - at, 0) : stop - at])
-            if stop > end:
-                break
+    try:
+        for block in blocks:
+            end = at + len(block)
+            while number < len(bounds) and bounds[number][0] < end:
+                start, stop = bounds[number]
+                cutter = cutter or Cutter(options, sample_rate, hop, start)
+                yield from cutter.feed(block[max(start - at, 0) : stop - at])
+                if stop > end:
+                    break
+                yield from cutter.finish()
+                number, cutter = number + 1, None
+            if number == len(bounds):  # what comes after the last segment is nobody's business
+                return
+            at = end
+    except UserError:
+        if cutter is not None:
             yield from cutter.finish()
-            number, cutter = number + 1, None
-        if number == len(bounds):  # what comes after the last segment is nobody's business
-            return
-        at = end
+        raise
     if cutter is not None and bounds[number][1] - at <= sample_rate * WINDOW_SECONDS:  # rounded, not missing
         yield from cutter.finish()
         number += 1
