@@ -69,7 +69,9 @@ def _on_the_way(model: Path, backend: BackendName, precision: Precision | None) 
     """Exports a checkpoint for this once. The library has the file in memory when its folder goes."""
     from auricle.cli.export import export_checkpoint
     from auricle.convert.onnx_file import load_exported
+    from auricle.decode.backend import library_of
 
+    library_of(backend, precision)  # what is wrong with that is said before the minute that follows
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
         export_checkpoint(model, path, int8=precision == "int8")

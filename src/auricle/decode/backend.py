@@ -147,13 +147,22 @@ def require(library: str, extra: str) -> Any:
         raise UserError(f"{library} is not installed: pip install 'auricle[{extra}]'") from error
 
 
-def _onnxruntime(path: Path, precision: Precision) -> Run:
-    if precision == "bf16":
+def library_of(backend: BackendName, precision: Precision | None) -> Any:
+    """The library that runs exported files.
+
+    Raises:
+        UserError: It is not installed, or knows no such precision.
+    """
+    if backend == "onnxruntime" and precision == "bf16":
         raise UserError(
             "onnxruntime computes nothing in bf16 on a CPU: choose --precision float32 or int8, or "
             "--backend torch or openvino"
         )
-    library = require("onnxruntime", "onnx")
+    return require(backend, "onnx" if backend == "onnxruntime" else backend)
+
+
+def _onnxruntime(path: Path, precision: Precision) -> Run:
+    library = library_of("onnxruntime", precision)
     options = library.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     try:
@@ -170,7 +179,7 @@ def _onnxruntime(path: Path, precision: Precision) -> Run:
 
 
 def _openvino(path: Path, precision: Precision) -> Run:
-    library = require("openvino", "openvino")
+    library = library_of("openvino", precision)
     hints = {
         "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
         "INFERENCE_NUM_THREADS": torch.get_num_threads(),

@@ -58,7 +58,8 @@ def _row(evaluation: Evaluation) -> list[str]:
     ]
     audio, wall = numbers.get("audio_seconds"), numbers.get("wall_seconds")
     length = duration(audio) if audio is not None else NOTHING
-    speed = f"{audio / wall:.3g}× real time" if audio is not None and wall else NOTHING
+    pace = audio / wall if audio is not None and wall else None
+    speed = NOTHING if pace is None else f"{pace:{',.0f' if pace >= 100 else '.3g'}}× real time"
     return [evaluation.name, *rates, *counts, length, speed, evaluation.decoder or NOTHING]
 
 

@@ -1,6 +1,7 @@
 """Backends and precisions as the commands offer them."""
 
 import json
+import sys
 from dataclasses import replace
 
 import pytest
@@ -127,6 +128,18 @@ def test_a_checkpoint_is_exported_on_the_way(checkpoint, tmp_path, capsys):
     assert texts[0] == texts[1] == texts[2] != ""
     assert main(["transcribe", str(clip), "--model", str(exported), "--backend", "torch"]) == 2
     assert "--backend onnxruntime or openvino" in capsys.readouterr().err
+
+
+def test_what_a_backend_lacks_is_said_before_a_checkpoint_is_exported(checkpoint, monkeypatch):
+    def export(*words, **options):
+        raise AssertionError("a minute's work for nothing")
+
+    monkeypatch.setattr("auricle.cli.export.export_checkpoint", export)
+    with pytest.raises(UserError, match="onnxruntime computes nothing in bf16"):
+        open_model(checkpoint, "cpu", "onnxruntime", "bf16")
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    with pytest.raises(UserError, match=r"pip install 'auricle\[openvino\]'"):
+        open_model(checkpoint, "cpu", "openvino")
 
 
 def test_export_wants_an_ending(checkpoint, tmp_path, capsys):

@@ -24,6 +24,11 @@ def test_the_table_has_rates_counts_and_speed(tmp_path: Path, make_evaluation: M
     assert ">base</td>" in results_table([("base", one)], with_run=True)
 
 
+def test_great_speeds_are_whole_numbers(tmp_path: Path, make_evaluation: MakeEvaluation) -> None:
+    kept = evaluation(make_evaluation, tmp_path, wall_seconds=0.0125)
+    assert ">7,200× real time</td>" in results_table([("", kept)], with_run=False)
+
+
 def test_what_a_summary_lacks_is_left_open(tmp_path: Path, make_evaluation: MakeEvaluation) -> None:
     one = evaluation(make_evaluation, tmp_path, wer=None, wall_seconds=0, num_words="many")
     assert results_table([("", one)], with_run=False).count(">–</td>") == 3
