@@ -57,8 +57,9 @@ def export_checkpoint(model: Path, out: Path, *, int8: bool) -> "Difference":
         raise UserError(f"{out}: name the file to write with the ending {SUFFIX}")
     check_writable_file(out)
     loaded = load(model)
+    config = encoder_config(loaded)
     logger.info("exporting %s: this takes a minute for a large model", model)
-    return export(loaded, out, _speech(encoder_config(loaded)), int8=int8)
+    return export(loaded, out, _speech(config), int8=int8)
 
 
 def _speech(config: "Wav2Vec2Config") -> "list[Tensor]":

@@ -94,19 +94,15 @@ def export(loaded: Loaded, path: Path, clips: Sequence[Tensor], *, int8: bool = 
         UserError: The model is of another kind, too large or opened to run only, a library is missing, or
             the file does not give what the model gives.
     """
-    if not isinstance(loaded.model, Wav2Vec2CTC | Wav2Vec2):
-        raise UserError(
-            f"{loaded.source}: only CTC recognisers and wav2vec 2.0 encoders can be exported, not "
-            f"{type(loaded.model).__name__}"
-        )
-    encoder = loaded.model.encoder if isinstance(loaded.model, Wav2Vec2CTC) else loaded.model
+    model = _exportable(loaded)
+    encoder = model.encoder if isinstance(model, Wav2Vec2CTC) else model
     encoder.check_whole()
-    size = sum(p.numel() * torch.float32.itemsize for p in loaded.model.parameters())
+    size = sum(p.numel() * torch.float32.itemsize for p in model.parameters())
     if size > _MOST_BYTES:
         raise UserError(f"{loaded.source}: its {size / 2**30:.1f} GiB do not fit in an ONNX file (2 GiB)")
     require("onnx", "onnx")
     require("onnxscript", "onnx")
-    traced = _Traced(loaded.model).float().cpu().eval()
+    traced = _Traced(model).float().cpu().eval()
     with TemporaryDirectory(dir=path.parent, prefix=f"{path.name}.") as folder:
         whole, small = Path(folder) / "whole.onnx", Path(folder) / "small.onnx"
         _write(traced, loaded, whole)
@@ -153,8 +149,22 @@ def _write(traced: _Traced, loaded: Loaded, path: Path) -> None:
         raise UserError(f"cannot write {path}: {error.strerror}; choose another folder") from error
 
 
+def _exportable(loaded: Loaded) -> Wav2Vec2CTC | Wav2Vec2:
+    if not isinstance(loaded.model, Wav2Vec2CTC | Wav2Vec2):
+        raise UserError(
+            f"{loaded.source}: only CTC recognisers and wav2vec 2.0 encoders can be exported, not "
+            f"{type(loaded.model).__name__}"
+        )
+    return loaded.model
+
+
 def encoder_config(loaded: Loaded) -> Wav2Vec2Config:
-    """Of the encoder, whatever stands on it."""
+    """Of the encoder, whatever stands on it.
+
+    Raises:
+        UserError: The model is of a kind that cannot be exported.
+    """
+    _exportable(loaded)
     config = loaded.config.encoder if isinstance(loaded.config, CTCConfig) else loaded.config
     assert isinstance(config, Wav2Vec2Config)
     return config

@@ -57,10 +57,11 @@ def bootstrap_interval(
 
     Args:
         errors: One an utterance.
-        groups: The speaker of each; None: each utterance for itself.
+        groups: The speaker of each; None, or one for all: each utterance for itself.
         seed: Of the draws.
     """
-    names = groups if groups is not None else [str(number) for number in range(len(errors))]
+    apart = [str(number) for number in range(len(errors))]
+    names = groups if groups is not None and len(set(groups)) > 1 else apart
     sums: dict[str, WordErrors] = {}
     for name, own in zip(names, errors, strict=True):
         sums[name] = sums.get(name, WordErrors()) + own

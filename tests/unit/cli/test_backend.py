@@ -14,7 +14,9 @@ from auricle.convert.own import write_model
 from auricle.decode.backend import for_inference, precision_of
 from auricle.errors import UserError
 from auricle.models.ctc import Wav2Vec2CTC
+from auricle.models.seq2seq import Wav2Vec2Seq2Seq
 from recognisers import tiny_config, tiny_recogniser, write_speech
+from text_models import SEQ2SEQ
 
 RECOGNISER = tiny_recogniser()
 
@@ -140,6 +142,14 @@ def test_what_a_backend_lacks_is_said_before_a_checkpoint_is_exported(checkpoint
     monkeypatch.setitem(sys.modules, "openvino", None)
     with pytest.raises(UserError, match=r"pip install 'auricle\[openvino\]'"):
         open_model(checkpoint, "cpu", "openvino")
+
+
+def test_a_model_that_cannot_be_exported_is_one_line(tmp_path, monkeypatch, capsys):
+    writer = replace(RECOGNISER, model=Wav2Vec2Seq2Seq(SEQ2SEQ), config=SEQ2SEQ)
+    monkeypatch.setattr("auricle.convert.load.load", lambda path, **options: writer)
+    assert main(["export", "writer", str(tmp_path / "a.onnx")]) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 1 and "only CTC recognisers and wav2vec 2.0 encoders can be exported" in said[0]
 
 
 def test_export_wants_an_ending(checkpoint, tmp_path, capsys):

@@ -45,5 +45,10 @@ def test_errors_that_go_together_make_the_interval_wider():
     assert together[1] - together[0] > 2 * (alone[1] - alone[0])
 
 
+def test_one_speaker_is_no_reason_to_be_sure():
+    errors = [WordErrors(10 if i < 40 else 0, num_words=10) for i in range(80)]
+    assert bootstrap_interval(errors, ["one"] * 80) == bootstrap_interval(errors)
+
+
 def test_nothing_to_count_gives_zero():
     assert bootstrap_interval([]) == (0.0, 0.0) and bootstrap_interval([WordErrors()]) == (0.0, 0.0)
