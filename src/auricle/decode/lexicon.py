@@ -174,8 +174,8 @@ class _FlashlightSearch:
         start = self._lm.start(False)
         unknown = count - 1 if settings.lexicon else settings.dictionary.unk_index
         words = range(count - 1) if settings.lexicon else range(len(SPECIALS), count)
-        scores = {self._lm.score(start, word)[1] for word in (*words, unknown)}
-        if len(scores) == 1:
+        of_unknown = self._lm.score(start, unknown)[1]
+        if all(self._lm.score(start, word)[1] == of_unknown for word in words):  # the first as a rule tells
             source = settings.lexicon.source if settings.lexicon else "the recogniser's units"
             raise UserError(
                 f"{settings.lm}: the language model knows none of {source}: it is of another vocabulary, or "
