@@ -22,13 +22,12 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from side_by_side import RESULTS, facts
+from side_by_side import facts, keep
 
 from auricle.audio import read
 from auricle.manifest import read_manifest
@@ -148,9 +147,7 @@ def main() -> None:
     }
     print(json.dumps(result, indent=1))
     if not given.dry:
-        RESULTS.mkdir(exist_ok=True)
-        file = RESULTS / f"{datetime.now(UTC):%Y-%m-%d}-live.json"
-        file.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        keep(result, "live")
 
 
 if __name__ == "__main__":

@@ -24,14 +24,13 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 
 import jiwer
 import numpy as np
 import soundfile
-from side_by_side import RESULTS, facts
+from side_by_side import facts, keep
 
 import auricle
 from auricle.audio import read
@@ -254,9 +253,7 @@ def main() -> None:
     content = {"job": "long recordings", **settings, **facts(), "results": found}
     print(json.dumps(content, indent=1))
     if not arguments.dry:
-        RESULTS.mkdir(exist_ok=True)
-        file = RESULTS / f"{datetime.now(UTC):%Y-%m-%d}-long.json"
-        file.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        keep(content, "long")
 
 
 if __name__ == "__main__":

@@ -18,13 +18,12 @@ import os
 import shlex
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import torch
-from side_by_side import RESULTS, facts
+from side_by_side import facts, keep
 
 from auricle.cli.main import main as auricle
 from auricle.dictionary import Dictionary, letters_to_words
@@ -262,9 +261,7 @@ def main() -> None:
             **facts(),
             "rows": [asdict(one) for one in found],
         }
-        name = f"{datetime.now(UTC):%Y-%m-%d}-decoding-{arguments.data.name}-{arguments.threads}-threads.json"
-        atomic_write_text(RESULTS / name, json.dumps(content, indent=1) + "\n")
-        print(f"\nwritten to {RESULTS / name}")
+        keep(content, f"decoding-{arguments.data.name}-{arguments.threads}-threads")
 
 
 if __name__ == "__main__":

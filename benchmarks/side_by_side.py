@@ -16,7 +16,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -165,10 +165,15 @@ def report(job: str, results: Sequence[Result], arguments: argparse.Namespace) -
     command = " ".join(["python", f"benchmarks/{script.name}", *sys.argv[1:]])
     about = {"job": job, "command": command, "date": f"{now:%Y-%m-%d %H:%M} UTC"}
     content = {**about, **settings, **facts(), "results": [asdict(result) for result in results]}
-    name = f"{now:%Y-%m-%d}-{script.stem.removeprefix('bench_')}-{arguments.threads}-threads.json"
+    keep(content, f"{script.stem.removeprefix('bench_')}-{arguments.threads}-threads")
+
+
+def keep(content: Mapping[str, object], name: str) -> None:
+    """Writes the result file of today."""
     RESULTS.mkdir(exist_ok=True)
-    (RESULTS / name).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    print(f"\nwritten to {RESULTS / name}")
+    path = RESULTS / f"{datetime.now(UTC):%Y-%m-%d}-{name}.json"
+    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    print(f"\nwritten to {path}")
 
 
 def table(results: Sequence[Result]) -> str:
